@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT
+"""The contracts between the story (updater, trial) and the world (adapters, boards).
+
+Nothing imports this module at run time: the docstrings are the specification, and
+`host_tests/contract_*.py` hold every implementation to them, the simulator included.
+
+Words: a *slot* holds one image; its *size* is capacity, an image's *length* is content; a *block*
+is an index, 0 first; an *offset* is in bytes. Adapters translate OSError into the classes of
+`ota.errors` and translate nothing else.
+"""
+
+
+class Slot:
+    """One place in flash for one image.
+
+    Attributes: `size` (bytes, a multiple of `block_size`), `block_size` (bytes, the erase unit).
+    Reading is always allowed. `erase` and `program` raise StateError, and write nothing, while the
+    slot may not be written: it is running, the running image is on trial, or a switch is pending.
+    A block outside the slot raises ValueError. Flash that fails raises SlotError.
+    """
+
+    def readinto(self, block, buf):
+        """Fill `buf` (1 to `block_size` bytes) from the start of `block`."""
+
+    def erase(self, block):
+        """Set every byte of `block` to 0xFF. A cut leaves any content in this block only."""
+
+    def program(self, block, data):
+        """Write `data` (at most `block_size` bytes) at the start of an erased `block`.
+
+        Never erases. A cut leaves any mixture of old and new bits in this block only.
+        """
+
+
+class Boot:
+    """Which image runs, and which one runs next.
+
+    Attributes
+      running, spare  the two Slots; `spare` is None on a board that cannot be updated
+      chip            name of the chip as releases name it: "esp32", "esp32c3", "rp2040"
+      image_name      file name, inside a release, of the image that fits the spare slot
+      on_trial        True while the running image still has to be confirmed
+      switch_pending  True after `try_next` or `revert` until the hard reset
+    """
+
+    def identity(self, slot):
+        """Return the image's identity (lower-case hex) as read from flash, or None: no image."""
+
+    def check_image(self, head, length):
+        """Raise ImageError unless an image that starts with `head` can run in the spare slot.
+
+        `head` is block 0, already checked against the signed block list. Called before the first
+        erase: a wrong chip, a combined firmware.bin or an image that is too long costs nothing.
+        """
+
+    def try_next(self, slot):
+        """Make the next hard reset boot the image in `slot`, once, on trial.
+
+        Idempotent. Raises ImageError when the bootloader would refuse the image, StateError on
+        trial. After a cut either nothing has changed or the switch is pending.
+        """
+
+    def confirm(self):
+        """Keep the running image. Does nothing if it is already kept.
+
+        Raises StateError if a switch is pending or if what runs is not what is on trial. After a
+        cut the image is kept, or still on trial, or the bootloader goes back to the other one.
+        """
+
+    def revert(self):
+        """Make the next hard reset boot the other image; the running one is given up.
+
+        Raises StateError when the running image is not on trial.
+        """
+
+    def arm(self, ms):
+        """Start, or restart with a new length, a watchdog that resets the chip in `ms`.
+
+        Nothing that Python does afterwards can stop it but `disarm`, and `arm` again.
+        """
+
+    def disarm(self):
+        """Make the watchdog of `arm` harmless. Does nothing if it was never armed."""
+
+
+class Body:
+    """One answer of a Fetcher, read from front to back.
+
+    `length` is the number of bytes that were announced, from `start` on, or None.
+    """
+
+    async def readinto(self, buf):
+        """Fill all of `buf` unless the body ends first; return the count, 0 at its end.
+
+        Raises FetchError when the body is shorter than announced, or the connection is lost and
+        cannot be taken up again at the same byte of the same file.
+        """
+
+    async def close(self):
+        """Give the connection back, or drop it. Never raises; may be called twice."""
+
+
+class Fetcher:
+    """Where bytes come from. Nothing that it returns is trusted."""
+
+    async def open(self, path, start=0, end=None):
+        """Return a Body with the bytes from `start` up to, not including, `end`.
+
+        `path` is relative ("metadata/timestamp.json"), printable ASCII without "..", used as it
+        is. With `start` or `end` the answer is exactly that range or a FetchError. An absent file
+        raises FetchError with status 404 (or 403).
+        """
+
+    async def close(self):
+        """Drop what is kept open between requests. Never raises."""
+
+
+class Store:
+    """Small records and documents that live on a file system which may lose power.
+
+    Names are 1 to 24 characters of a-z, 0-9, "-" and "_". OSError becomes StoreError.
+    """
+
+    def load(self, name):
+        """Return the newest whole record as bytes, or None if there is none."""
+
+    def save(self, name, data):
+        """Replace a record (at most 16 KiB). After a cut `load` gives the old or the new one."""
+
+    def open(self, name):
+        """Open a document for reading (readinto, seek, close), or return None: absent."""
+
+    def create(self, name):
+        """Open an empty document for writing (write, close), whatever it held before.
+
+        Nothing is promised about its content after a cut: who reads it checks it.
+        """
+
+    def remove(self, name):
+        """Remove a document. An absent one is no error."""
