@@ -38,6 +38,7 @@ class Boot:
     Attributes
       running, spare  the two Slots; `spare` is None on a board that cannot be updated
       chip            name of the chip as releases name it: "esp32", "esp32c3", "rp2040"
+      device_id       bytes that no other device of this kind has
       image_name      file name, inside a release, of the image that fits the spare slot
       on_trial        True while the running image still has to be confirmed
       switch_pending  True after `try_next` or `revert` until the hard reset
@@ -101,7 +102,10 @@ class Body:
 
 
 class Fetcher:
-    """Where bytes come from. Nothing that it returns is trusted."""
+    """Where bytes come from. Nothing that it returns is trusted.
+
+    Attribute `needs_clock`: True if it cannot work with an unset clock (TLS checks dates).
+    """
 
     async def open(self, path, start=0, end=None):
         """Return a Body with the bytes from `start` up to, not including, `end`.
@@ -110,6 +114,9 @@ class Fetcher:
         is. With `start` or `end` the answer is exactly that range or a FetchError. An absent file
         raises FetchError with status 404 (or 403).
         """
+
+    def skip(self):
+        """Turn to another source, because this one's bytes were wrong. False: there is none."""
 
     async def close(self):
         """Drop what is kept open between requests. Never raises."""

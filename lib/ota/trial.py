@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The trial of a new image: guard it, ask whether it is healthy, confirm it or go back.
+
+    NEW -> on trial -> confirmed          `healthy` said so within the deadline
+                    -> rejected, revert   it said no, raised, or the deadline passed
+                    -> reverted           power, crash, watchdog: the bootloader goes back by
+                                          itself, and three such ends reject the bytes too
+
+`guard` runs in boot.py, before any application code; from then on only a confirmation keeps the
+watchdog from ending the trial, whatever main.py does. The reverse order of saving and switching
+would lose facts in a cut: the trial is saved before the switch, a rejection before the way back,
+and what a confirmation changes is derived again at every start (`look_back`).
+"""
+
+import ota.state as state
+
+# The watchdog ends a trial a little later than `settle` does, so that a deadline that passes in
+# good order leaves its reason behind.
+_MARGIN_MS = 10_000
+
+
+def guard(boot, trial_s):
+    """Arm the watchdog if the running image is on trial: `trial_s` seconds from now.
+
+    Reads flash and nothing else: no file system and no record can keep it from arming.
+    """
+    if boot.on_trial:
+        boot.arm(trial_s * 1000)
+
+
+async def settle(boot, store, healthy, within_s, log):
+    """End the trial of the running image, if it is on trial. See Updater.settle."""
+    if boot.switch_pending or not boot.on_trial:
+        if not boot.switch_pending:
+            look_back(boot, store)
+        return True
+    boot.arm(within_s * 1000 + _MARGIN_MS)
+    identity = boot.identity(boot.running)
+    why = await _failing(healthy, within_s)
+    if why is None:
+        boot.confirm()
+        boot.disarm()
+        look_back(boot, store)
+        return True
+    memory = state.load(store)
+    trial = memory["trial"]
+    attempt = trial["attempt"] if trial and trial["identity"] == identity else 0
+    state.reject(memory, identity, attempt, why)
+    try:
+        state.save(store, memory)
+    finally:
+        # Without the record the end counts as unexplained: three of them reject the image too.
+        boot.revert()
+    log("rejected", why)
+    return False
+
+
+def look_back(boot, store):
+    """Bring the memory in line with what runs. The running image must not be on trial.
+
+    What a confirmation changes is done here, at every start, so a cut anywhere between the
+    confirmation and the last of these steps heals itself: raise the floor, forget the trial, and
+    make an image below the floor unbootable.
+    """
+    memory = state.load(store)
+    before = state.load(store)
+    running = boot.identity(boot.running)
+    spare = boot.identity(boot.spare) if boot.spare else None
+    seq, minseq, version = state.image(memory, running)
+    memory["minseq"] = max(memory["minseq"], minseq)
+    trial = memory["trial"]
+    if trial and trial["identity"] == running:
+        memory["trial"] = None
+        memory["last"] = {"outcome": "confirmed", "version": version, "why": ""}
+    elif trial and trial["told"] != trial["tries"]:
+        trial["told"] = trial["tries"]
+        memory["last"] = {
+            "outcome": "reverted",
+            "version": state.image(memory, trial["identity"])[2],
+            "why": "ended without a word",
+        }
+    if memory != before:
+        state.save(store, memory)
+    if spare and state.image(memory, spare)[0] < memory["minseq"]:
+        boot.spare.erase(0)
+
+
+async def _failing(healthy, within_s):
+    """Return why the image is not healthy, or None: it is."""
+    import asyncio
+
+    async def ask():
+        while True:
+            answer = healthy()
+            if hasattr(answer, "send"):
+                answer = await answer
+            if answer is not None:
+                return answer
+            await asyncio.sleep(1)
+
+    try:
+        return None if await asyncio.wait_for(ask(), within_s) else "health check said no"
+    except asyncio.TimeoutError:
+        return "no health check passed in time"
+    except Exception as error:
+        # Whatever an application raises here is a verdict on it, and must not end the trial's
+        # bookkeeping. Cancellation and resets are no Exceptions.
+        return "health check raised " + type(error).__name__
