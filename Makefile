@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+# Every command of the project.  Each one sets up what it needs, under build/, and does nothing twice.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+export PYTHON MICROPYTHON MICROPYTHON32 MPY_CROSS MPY_DIR DEBIAN_MIRROR CI
+
+BIN := build/bin
+VENV := build/venv/bin
+PYTEST := $(VENV)/python -m pytest
+DEVICE := $(shell find lib boards -name '*.py' 2>/dev/null)
+RECIPE := tools/setup/lib.sh build/.choice
+
+.PHONY: help
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "Elsewhere than on Debian 12 or later: MICROPYTHON=binary (and MICROPYTHON32=, MPY_CROSS=) or MPY_DIR=checkout."
+
+# ---- set-up
+
+.PHONY: setup
+setup: build/venv/.stamp $(BIN)/micropython $(BIN)/micropython32 $(BIN)/mpy-cross ## get and build all that the rest needs
+
+# Changes only when another interpreter or MicroPython is chosen, and then everything is made anew from it.
+build/.choice: FORCE
+	@mkdir -p build
+	@choice='$(PYTHON) $(MICROPYTHON) $(MICROPYTHON32) $(MPY_CROSS) $(MPY_DIR)'; \
+	    [ "$$(cat $@ 2>/dev/null)" = "$$choice" ] || echo "$$choice" >$@
+.PHONY: FORCE
+FORCE:
+
+build/.packages: tools/setup/packages.sh $(RECIPE)
+	@$< $@
+
+build/venv/.stamp: tools/setup/venv.sh requirements.lock pyproject.toml build/.packages $(RECIPE)
+	@$< $@
+
+build/.source: tools/setup/source.sh build/.packages $(RECIPE)
+	@$< $@
+
+UNIX := tools/setup/build.sh tools/setup/manifest.py tools/setup/frozen/ssl.py $(BIN)/mpy-cross
+$(BIN)/mpy-cross: tools/setup/build.sh build/.source
+	@$< mpy-cross
+$(BIN)/micropython: $(UNIX)
+	@$< micropython
+$(BIN)/micropython32: $(UNIX)
+	@$< micropython32
+$(BIN)/micropython32-frozen: $(UNIX) tools/setup/manifest_frozen.py $(DEVICE)
+	@$< micropython32-frozen
+
+.PHONY: lock
+lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock
+	$(VENV)/pip install -q uv
+	$(VENV)/uv pip compile -q --universal --python-version 3.10 --upgrade --generate-hashes --no-annotate --no-header \
+	    --extra dev pyproject.toml -o requirements.lock
+
+# ---- checks
+
+.PHONY: test
+test: setup ## all tests, on CPython and on MicroPython 64- and 32-bit
+	$(PYTEST) -n auto --dist worksteal $(ARGS)
+
+.PHONY: test-fast
+test-fast: setup ## the tests that take under a minute together
+	$(PYTEST) -n auto --dist worksteal -m "not slow" $(ARGS)
+
+.PHONY: soak
+soak: setup ## all tests, those over many cases with far more of them
+	SOAK=1 $(PYTEST) -n auto --dist worksteal $(ARGS)
+
+.PHONY: lint
+lint: setup ## style, spelling, types, and does every device file compile
+	$(VENV)/ruff check .
+	$(VENV)/ruff format --check .
+	$(VENV)/codespell
+	$(VENV)/mypy
+	@for file in $(DEVICE); do $(BIN)/mpy-cross -o /dev/null $$file || exit 1; done
+	@for script in .ci/run tools/setup/*.sh; do bash -n $$script || exit 1; done
+	@! grep -L 'SPDX-License-Identifier: MIT' $$(git ls-files '*.py' '*.sh' '*.c' '*.h' '*.toml' Makefile .ci/run) \
+	    | sed 's/$$/: no SPDX line/' | grep . >&2
+
+.PHONY: format
+format: setup ## put the layout of all Python files right
+	$(VENV)/ruff check --fix --select I .
+	$(VENV)/ruff format .
+
+.PHONY: size
+size: setup ## sizes on a device, compared with size.csv and their bars
+	$(VENV)/python tools/bench/run.py --only size --no-write
+
+.PHONY: size-update
+size-update: setup ## write today's sizes to size.csv
+	$(VENV)/python tools/bench/run.py --only size --no-write --update-size
+
+.PHONY: bench
+bench: setup $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
+	$(VENV)/python tools/bench/run.py $(ARGS)
+
+.PHONY: demo
+demo: setup ## watch a simulated device being updated, cut, attacked and saved
+	$(VENV)/python examples/demo/demo.py $(ARGS)
+
+.PHONY: ci
+ci: ## what a CI run does
+	.ci/run
+
+.PHONY: clean
+clean: ## remove all that was built or fetched
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache

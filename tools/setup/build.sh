@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Builds one program of the test bench into build/bin:
+#   mpy-cross              the compiler to .mpy
+#   micropython            unix port, 64-bit
+#   micropython32          the same for 32-bit: objects and heap figures like a board's
+#   micropython32-frozen   the same with this checkout's device library frozen in, for heap figures of a board build
+# All of them have asyncio and ssl frozen in, as boards do, and no ffi, which boards do not have.
+# Usage: build.sh PROGRAM
+
+. "$(dirname "$0")/lib.sh"
+program=$1
+here=$ROOT/tools/setup
+mpy=$BUILD/src/micropython
+out=$BUILD/bin/$program
+lock
+
+# What this machine cannot get is said here and skipped by name in the tests; a CI run must have everything.
+lacking() {
+    rm -f "$out"
+    [ "${CI:-}" = true ] && die "$program $1"
+    say "$program $1: tests that need it will be skipped"
+    exit 0
+}
+
+# A binary of the user's own: the rest of the bench does without what is not named.
+if [ -n "${MICROPYTHON:-}" ]; then
+    case $program in
+        micropython) given=$MICROPYTHON ;;
+        micropython32) given=${MICROPYTHON32:-} ;;
+        mpy-cross) given=${MPY_CROSS:-$(command -v mpy-cross || true)} ;;
+        *) given= ;;
+    esac
+    [ -n "$given" ] || lacking "is not given (MICROPYTHON32=, MPY_CROSS=)"
+    [ -x "$given" ] || die "$program: $given is no program"
+    ln -sf "$(realpath "$given")" "$out"
+    exit 0
+fi
+case $program in
+    micropython32*) [ "$(uname -m)" = x86_64 ] || lacking "is built on x86-64 only" ;;
+esac
+
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
+build() {    # folder, objects, make arguments...
+    local dir=$1 objects=$BUILD/obj/$2
+    shift 2
+    mkdir -p "$objects"
+    # MAKEFLAGS would hand our own make's job server and variables down to MicroPython's.
+    # Its assertions about warnings are for its developers' compilers, hence -Wno-error.
+    quietly env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$mpy/$dir" -j"$jobs" BUILD="$objects" \
+        PYTHON="${PYTHON:-python3}" CFLAGS_EXTRA=-Wno-error "$@"
+}
+unix() {    # objects, manifest, make arguments...
+    local objects=$1 manifest=$2
+    shift 2
+    export MICROPY_MPYCROSS=$BUILD/bin/mpy-cross
+    build ports/unix "$objects" VARIANT=standard MICROPY_PY_FFI=0 MICROPY_PY_BTREE=0 MICROPY_SSL_MBEDTLS=1 \
+        FROZEN_MANIFEST="$here/$manifest" "$@"
+    put "$BUILD/obj/$objects/micropython"
+}
+put() {    # by rename, so that a running test never meets half a program
+    cp "$1" "$out.new"
+    mv "$out.new" "$out"
+}
+
+say "building $program"
+case $program in
+    mpy-cross)
+        build mpy-cross mpy-cross
+        put "$BUILD/obj/mpy-cross/mpy-cross"
+        ;;
+    micropython) unix unix64 manifest.py ;;
+    micropython32) unix unix32 manifest.py MICROPY_FORCE_32BIT=1 ;;
+    micropython32-frozen) unix unix32-frozen manifest_frozen.py MICROPY_FORCE_32BIT=1 ;;
+    *) die "no rule for $program" ;;
+esac

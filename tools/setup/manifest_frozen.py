@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+"""The bench's MicroPython plus the device library, as an ESP32 board definition freezes it."""
+
+include("manifest.py")
+package("ota", base_path="../../lib")
+module("ota_esp32.py", base_path="../../boards/esp32")
