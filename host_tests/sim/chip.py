@@ -1,0 +1,694 @@
+# SPDX-License-Identifier: MIT
+"""A simulated ESP32 board: bootloader, `esp32.Partition` and `machine` over a Flash.
+
+What ESP-IDF 5.x and MicroPython 1.23 to 1.29 do, traps included: the same selection of a slot and
+the same order of erases and programs, each of which can be cut; the same exceptions; unsigned
+offsets; abort() when the running slot is written; no check that a switch makes sense.
+
+    board = Board(flash)
+    board.power_on()             # the bootloader runs; board.running is the partition it chose
+    with board:                  # `import esp32, machine` give the simulated modules
+        ...                      # raises HardReset, Panic, DeepSleep or PowerCut: all BaseException
+    board.reset()                # the next life
+
+The bootloader's rules: ESP-IDF bootloader_utility.c, bootloader_common.c; set_boot and confirm:
+esp_ota_ops.c; Partition: ports/esp32/esp32_partition.c; WDT: machine_wdt.c and task_wdt.c.
+"""
+
+import binascii
+import struct
+import sys
+import time
+
+from sim import image, table
+from sim.flash import SECTOR, PowerCut
+
+NEW = 0
+PENDING = 1
+VALID = 2
+INVALID = 3
+ABORTED = 4
+UNDEFINED = 0xFFFFFFFF
+
+PWRON_RESET = 1
+HARD_RESET = 2
+WDT_RESET = 3
+DEEPSLEEP_RESET = 4
+SOFT_RESET = 5
+
+_FAIL = -1
+_INVALID_ARG = 0x102
+_INVALID_SIZE = 0x104
+_NOT_FOUND = 0x105
+_VALIDATE_FAILED = 0x1503
+_NAMES = {
+    _FAIL: "ESP_FAIL",
+    _INVALID_ARG: "ESP_ERR_INVALID_ARG",
+    _INVALID_SIZE: "ESP_ERR_INVALID_SIZE",
+    _NOT_FOUND: "ESP_ERR_NOT_FOUND",
+    _VALIDATE_FAILED: "ESP_ERR_OTA_VALIDATE_FAILED",
+}
+_ENOENT = 2
+_EINVAL = 22
+
+
+class ChipReset(BaseException):
+    """The chip stops executing and boots again; `cause` is machine.reset_cause() afterwards."""
+
+    cause = HARD_RESET
+
+
+class HardReset(ChipReset):
+    """machine.reset()"""
+
+
+class Panic(ChipReset):
+    """abort() in C: written to the running slot, or below the end of the partition table."""
+
+
+class WatchdogReset(ChipReset):
+    cause = WDT_RESET
+
+
+class DeepSleep(ChipReset):
+    """machine.deepsleep(); waking boots the same partition without a look at otadata."""
+
+    cause = DEEPSLEEP_RESET
+
+
+class BootLoop(BaseException):
+    """Nothing on the flash can be booted."""
+
+
+def _esp_error(code):
+    return OSError(-code, _NAMES[code])
+
+
+class Entry:
+    """One 32-byte record of otadata."""
+
+    def __init__(self, data):
+        self.seq, self.label, self.state, self.crc = struct.unpack("<I20sII", data)
+
+    @property
+    def crc_right(self):
+        return self.crc == crc_of(self.seq)
+
+    @property
+    def invalid(self):
+        return self.seq == 0xFFFFFFFF or self.state in (INVALID, ABORTED)
+
+    def data(self):
+        return struct.pack("<I20sII", self.seq, self.label, self.state, self.crc)
+
+
+def crc_of(seq):
+    return binascii.crc32(struct.pack("<I", seq), 0xFFFFFFFF) & 0xFFFFFFFF
+
+
+def entry(seq, state, crc=None):
+    """Return the bytes of a record of otadata."""
+    crc = crc_of(seq) if crc is None else crc
+    return struct.pack("<I20sII", seq, b"\xff" * 20, state, crc)
+
+
+def _active(entries):
+    """Return the index of the record that counts, or -1."""
+    good = [not item.invalid and item.crc_right for item in entries]
+    if good[0] and good[1]:
+        return 1 if entries[1].seq > entries[0].seq else 0
+    return 0 if good[0] else 1 if good[1] else -1
+
+
+class Board:
+    """One board: the flash, what the bootloader remembers, and the modules that Python sees.
+
+    Attributes
+      flash     the Flash
+      rows      partition table as read at boot, with the "vfs" that 1.26 adds at run time
+      running   row of the partition that runs, or None before the first boot
+      cause     what machine.reset_cause() answers
+      log       lines that the bootloader printed, newest last
+      watchdog  the Watchdog
+    """
+
+    def __init__(self, flash, chip="esp32", unique_id=b"\x24\x6f\x28\x01\x02\x03", revision=300):
+        self.flash = flash
+        self.chip = chip
+        self.unique_id = unique_id
+        self.revision = revision
+        self.rows = None
+        self.running = None
+        self.cause = PWRON_RESET
+        self.log = []
+        self.watchdog = Watchdog(self)
+        self.clock_offset = 0
+        self._verified = {}
+        self._installed = None
+
+    # Life and death.
+
+    def power_on(self, cause=PWRON_RESET):
+        """Boot. Raises BootLoop when nothing can be booted, PowerCut when the flash says so."""
+        self.flash.power_on()
+        self.cause = cause
+        self.watchdog.clear()
+        self._read_table()
+        if cause == DEEPSLEEP_RESET and self.running is not None:
+            return
+        self.running = None
+        self._bootloader()
+
+    def reset(self, cause=HARD_RESET):
+        """Boot again without a power cut: machine.reset(), a watchdog, a panic, or waking."""
+        self.power_on(cause)
+
+    def live(self, program, cause=PWRON_RESET):
+        """Boot, run `program()` with the simulated modules, and return how this life ended.
+
+        That is "end" (it returned), "cut", or the class of the ChipReset that it raised.
+        """
+        try:
+            self.power_on(cause)
+            with self:
+                program()
+        except PowerCut:
+            return "cut"
+        except ChipReset as reset:
+            return type(reset)
+        return "end"
+
+    def __enter__(self):
+        self.install()
+        return self
+
+    def __exit__(self, *_):
+        self.uninstall()
+
+    def install(self):
+        """Put `esp32` and `machine` into sys.modules, for this life."""
+        names = ("esp32", "machine")
+        if self._installed is None:
+            self._installed = {name: sys.modules.get(name) for name in names}
+        self.esp32 = _Esp32(self)
+        self.machine = _Machine(self)
+        sys.modules["esp32"] = self.esp32
+        sys.modules["machine"] = self.machine
+
+    def uninstall(self):
+        for name, module in (self._installed or {}).items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
+        self._installed = None
+
+    # Preparing and looking: for tests; nothing here is a numbered operation.
+
+    def format(self, rows, image_bytes=None, slot=None):
+        """Make an erased flash with this partition table, and an image in its first slot."""
+        self.flash.wipe(0, self.flash.size)
+        self.flash.write(table.ADDRESS, table.build(rows))
+        self._read_table()
+        if image_bytes is not None:
+            self.put(slot or self._default()[4], image_bytes)
+
+    def put(self, label, data):
+        """Put `data` at the start of the erased partition."""
+        row = self.row(label)
+        self.flash.wipe(row[2], row[3])
+        self.flash.write(row[2], data)
+
+    def peek(self, label, length, offset=0):
+        buf = bytearray(length)
+        self.flash.read(self.row(label)[2] + offset, buf)
+        return bytes(buf)
+
+    def row(self, label):
+        for row in self.rows:
+            if row[4] == label:
+                return row
+        raise KeyError(label)
+
+    def set_otadata(self, first=None, second=None):
+        """Put these bytes (None: erased) into the two sectors."""
+        row = self._otadata()
+        self.flash.wipe(row[2], 2 * SECTOR)
+        for sector, data in enumerate((first, second)):
+            if data:
+                self.flash.write(row[2] + sector * SECTOR, data)
+
+    def otadata(self):
+        """Return both records as (seq, state), with "bad crc" added, or None for a blank one."""
+        out = []
+        for item in self._entries():
+            if item.data() == b"\xff" * 32:
+                out.append(None)
+            elif item.crc_right:
+                out.append((item.seq, item.state))
+            else:
+                out.append((item.seq, item.state, "bad crc"))
+        return out
+
+    # The partition table and the records.
+
+    def _read_table(self):
+        data = bytearray(0xC00)
+        self.flash.read(table.ADDRESS, data)
+        rows = table.parse(data)
+        if rows is None:
+            raise BootLoop("partition table")
+        end = max([row[2] + row[3] for row in rows] or [0])
+        if end < self.flash.size and not [row for row in rows if row[4] in ("vfs", "ffat")]:
+            rows.append((table.DATA, 0x81, end, self.flash.size - end, "vfs"))
+        self.rows = rows
+
+    def _find(self, kind, subtype=0xFF, label=None):
+        return [
+            row
+            for row in self.rows
+            if row[0] == kind and subtype in (0xFF, row[1]) and label in (None, row[4])
+        ]
+
+    def _first(self, kind, subtype):
+        rows = self._find(kind, subtype)
+        return rows[0] if rows else None
+
+    def _otadata(self):
+        return self._first(table.DATA, 0)
+
+    def _factory(self):
+        return self._first(table.APP, table.FACTORY)
+
+    def _slots(self):
+        """Return the rows of ota_0, ota_1, ... as far as they are contiguous."""
+        slots = []
+        while len(slots) < 16:
+            row = self._first(table.APP, table.OTA_0 + len(slots))
+            if row is None:
+                break
+            slots.append(row)
+        return slots
+
+    def _default(self):
+        return self._factory() or (self._slots() or [None])[0]
+
+    def _entries(self):
+        buf = bytearray(32)
+        entries = []
+        for sector in (0, 1):
+            self.flash.read(self._otadata()[2] + sector * SECTOR, buf)
+            entries.append(Entry(buf))
+        return entries
+
+    def _write_entry(self, number, item):
+        addr = self._otadata()[2] + number * SECTOR
+        self.flash.erase(addr)
+        self.flash.program(addr, item.data())
+
+    def _verify(self, row, booting=False):
+        """Raise image.Invalid; what was good is not hashed again until its flash changes."""
+        key = (row[2], booting)
+        generation = self.flash.generation(row[2], row[3])
+        if self._verified.get(key) != generation:
+            image.verify(
+                self.flash.read, row[2], row[3], self.chip, self.revision, booting=booting
+            )
+            self._verified[key] = generation
+
+    # The bootloader.
+
+    def _bootloader(self):
+        slots = self._slots()
+        factory = self._factory()
+        start, initial = self._select(slots, factory)
+        order = list(range(start, -2, -1)) + list(range(start + 1, len(slots)))
+        for index in order:
+            row = factory if index < 0 else slots[index] if index < len(slots) else None
+            if row is None:
+                continue
+            try:
+                self._verify(row, booting=True)
+            except image.Invalid as error:
+                name = "Factory app" if index < 0 else "OTA app"
+                self.log.append(
+                    "E boot: {} partition slot {} is not bootable ({})".format(
+                        name, index, error.args[0]
+                    )
+                )
+                continue
+            if initial and index >= 0:
+                first = Entry(entry(index + 1, VALID))
+                self._write_entry(0, first)
+            self.running = row
+            return
+        raise BootLoop("no bootable partition")
+
+    def _select(self, slots, factory):
+        """Return the index to try first (-1: factory) and whether otadata is still initial."""
+        if self._otadata() is None:
+            return -1, False
+        if self._otadata()[3] < 2 * SECTOR:
+            raise BootLoop("otadata")
+        entries = self._entries()
+        for number in (0, 1):
+            if entries[number].state == PENDING:
+                entries[number].state = ABORTED
+                self._write_entry(number, entries[number])
+        if not slots or (entries[0].invalid and entries[1].invalid):
+            if factory:
+                return -1, False
+            initial = all([item.seq == 0xFFFFFFFF or not item.crc_right for item in entries])
+            return 0, initial
+        active = _active(entries)
+        if active < 0:
+            return -1, False
+        if entries[active].state == NEW:
+            entries[active].state = PENDING
+            self._write_entry(active, entries[active])
+        return (entries[active].seq - 1 & 0xFFFFFFFF) % len(slots), False
+
+    # The application's side: esp_ota_ops.c.
+
+    def boot_partition(self):
+        """Return the row that esp_ota_get_boot_partition names, or None."""
+        if self._otadata() is None:
+            return None
+        entries = self._entries()
+        slots = self._slots()
+        if not slots or (entries[0].invalid and entries[1].invalid):
+            return self._default()
+        active = _active(entries)
+        if active < 0:
+            return self._default()
+        return slots[(entries[active].seq - 1 & 0xFFFFFFFF) % len(slots)]
+
+    def set_boot(self, row):
+        try:
+            self._verify(row)
+        except image.Invalid:
+            raise _esp_error(_VALIDATE_FAILED)
+        if row[0] != table.APP:
+            raise _esp_error(_INVALID_ARG)
+        if row[1] == table.FACTORY:
+            if self._otadata() is None:
+                raise _esp_error(_NOT_FOUND)
+            for sector in (0, 1):
+                self.flash.erase(self._otadata()[2] + sector * SECTOR)
+            return
+        if self._otadata() is None:
+            raise _esp_error(_NOT_FOUND)
+        slots = self._slots()
+        wanted = row[1] & 0x0F
+        if wanted >= len(slots):
+            raise _esp_error(_INVALID_ARG)
+        entries = self._entries()
+        active = _active(entries)
+        if active < 0:
+            seq, number = wanted + 1, 0
+        else:
+            base = (wanted + 1) % len(slots)
+            old = entries[active].seq
+            rounds = 0 if old <= base else (old - base + len(slots) - 1) // len(slots)
+            seq, number = (base + rounds * len(slots)) & 0xFFFFFFFF, 1 - active
+        # The rest of the record is what it was: seq_label stays.
+        item = entries[number]
+        item.seq, item.state, item.crc = seq, NEW, crc_of(seq)
+        self._write_entry(number, item)
+
+    def mark_valid(self):
+        if self._otadata() is None:
+            raise _esp_error(_NOT_FOUND)
+        entries = self._entries()
+        active = _active(entries)
+        if active < 0 or not self._slots():
+            raise _esp_error(_FAIL)
+        if entries[active].state != VALID:
+            entries[active].state = VALID
+            self._write_entry(active, entries[active])
+
+    def next_update(self, row):
+        slots = self._slots()
+        if not slots:
+            raise OSError(_ENOENT)
+        at = slots.index(row) if row in slots else -1
+        return slots[(at + 1) % len(slots)]
+
+    def check_write(self, addr, length):
+        """abort() as ESP-IDF does for a write that would break what runs."""
+        start, size = self.running[2:4]
+        if (
+            addr <= table.ADDRESS + 0xC00
+            or start <= addr < start + size
+            or addr < start < addr + length
+        ):
+            raise Panic("dangerous write", addr)
+
+
+class Watchdog:
+    """The task watchdog: what machine.WDT has set it to. Whoever owns time looks at `deadline`.
+
+    `limit_ms` None: not armed. ESP-IDF counts half milliseconds in 32 bits, and sets a second
+    stage at twice the time: a timeout of 2^30 ms or more wraps around.
+    """
+
+    def __init__(self, board):
+        self._board = board
+        self.on_change = None
+        self.clear()
+
+    def clear(self):
+        self.limit_ms = None
+        self.fed_at = None
+
+    def arm(self, timeout_ms):
+        self.limit_ms = timeout_ms % (1 << 30) if timeout_ms >= 1 << 30 else timeout_ms
+        self.feed()
+
+    def feed(self):
+        self.fed_at = time.time()
+        if self.on_change:
+            self.on_change(self.limit_ms)
+
+
+def _int32(value):
+    return value & 0xFFFFFFFF
+
+
+class _Esp32:
+    """The module `esp32`."""
+
+    def __init__(self, board):
+        self.Partition = _partition_class(board)
+
+
+def _partition_class(board):
+    flash = board.flash
+    life = flash.lives
+
+    class Partition:
+        BOOT = 0
+        RUNNING = 1
+        TYPE_APP = table.APP
+        TYPE_DATA = table.DATA
+
+        def __init__(self, id, block_size=4096, *_extra, _row=None):
+            if _extra:
+                raise TypeError("function expected at most 2 arguments")
+            if _row is not None:
+                row = _row
+            elif isinstance(id, int):
+                if id == self.BOOT:
+                    row = board.boot_partition()
+                elif id == self.RUNNING:
+                    row = board.running
+                else:
+                    raise ValueError()
+            else:
+                rows = board._find(table.APP, label=id) or board._find(table.DATA, label=id)
+                row = rows[0] if rows else None
+            if row is None:
+                raise OSError(_ENOENT)
+            self._row = row
+            self._block_size = block_size
+
+        def __repr__(self):
+            return (
+                "<Partition type={}, subtype={}, address={}, size={}, label={}, encrypted=0>"
+            ).format(*self._row)
+
+        @staticmethod
+        def find(type=table.APP, subtype=0xFF, label=None, block_size=4096):
+            rows = board._find(type, subtype, label)
+            return [Partition(None, block_size, _row=row) for row in rows]
+
+        def info(self):
+            return self._row + (False,)
+
+        def ioctl(self, op, arg):
+            if op in (1, 2, 3):
+                return 0
+            if op == 4:
+                return self._row[3] // self._block_size
+            if op == 5:
+                return self._block_size
+            if op == 6:
+                if self._block_size != SECTOR:
+                    return -_EINVAL
+                self._erase(_int32(arg * SECTOR), SECTOR)
+                return 0
+            return None
+
+        def readblocks(self, block, buf, offset=0):
+            self._alive()
+            addr = _int32(block * self._block_size + offset)
+            buf = memoryview(buf)
+            self._bounds(addr, len(buf))
+            flash.read(self._row[2] + addr, buf)
+
+        def writeblocks(self, block, buf, offset=None):
+            if isinstance(buf, str):
+                buf = buf.encode()
+            buf = memoryview(buf)
+            addr = _int32(block * self._block_size + (offset or 0))
+            if offset is None:
+                if self._block_size >= SECTOR:
+                    self._erase(addr, len(buf))
+                else:
+                    self._erase_around(addr, len(buf))
+            self._program(addr, buf)
+
+        def set_boot(self):
+            self._alive()
+            board.set_boot(self._row)
+
+        def get_next_update(self):
+            return Partition(None, _row=board.next_update(self._row))
+
+        @classmethod
+        def mark_app_valid_cancel_rollback(cls):
+            if flash.lives != life:
+                raise PowerCut("an object of an earlier life")
+            board.mark_valid()
+
+        def _alive(self):
+            if flash.lives != life:
+                raise PowerCut("an object of an earlier life")
+
+        def _bounds(self, addr, length):
+            if addr > self._row[3]:
+                raise _esp_error(_INVALID_ARG)
+            if addr + length > self._row[3]:
+                raise _esp_error(_INVALID_SIZE)
+
+        def _erase(self, addr, length):
+            self._alive()
+            self._bounds(addr, length)
+            if length % SECTOR:
+                raise _esp_error(_INVALID_SIZE)
+            if addr % SECTOR:
+                raise _esp_error(_INVALID_ARG)
+            addr += self._row[2]
+            board.check_write(addr, length)
+            for at in range(addr, addr + length, SECTOR):
+                flash.erase(at)
+
+        def _program(self, addr, buf):
+            self._alive()
+            self._bounds(addr, len(buf))
+            addr += self._row[2]
+            board.check_write(addr, len(buf))
+            done = 0
+            while done < len(buf):
+                count = min(SECTOR - (addr + done) % SECTOR, len(buf) - done)
+                flash.program(addr + done, bytes(buf[done : done + count]))
+                done += count
+
+        def _erase_around(self, addr, length):
+            """Erase what lies under a write of less than a sector, and put the rest back."""
+            top = addr + length
+            at = addr // SECTOR * SECTOR
+            before = addr % SECTOR
+            cache = bytearray(SECTOR)
+            while at < top:
+                if before or top < at + SECTOR:
+                    self.readblocks(0, cache, at)
+                self._erase(at, SECTOR)
+                if before:
+                    self._program(at, cache[:before])
+                if top < at + SECTOR:
+                    self._program(top, cache[top - at :])
+                before = 0
+                at += SECTOR
+
+    return Partition
+
+
+class _Machine:
+    """The module `machine`, as far as an updater meets it."""
+
+    PWRON_RESET = PWRON_RESET
+    HARD_RESET = HARD_RESET
+    WDT_RESET = WDT_RESET
+    DEEPSLEEP_RESET = DEEPSLEEP_RESET
+    SOFT_RESET = SOFT_RESET
+
+    def __init__(self, board):
+        self._board = board
+        self.WDT = _wdt_class(board)
+        self.RTC = _rtc_class(board)
+
+    def reset(self):
+        raise HardReset()
+
+    def soft_reset(self):
+        raise SystemExit()
+
+    def deepsleep(self, time_ms=0):
+        raise DeepSleep(time_ms)
+
+    def reset_cause(self):
+        return self._board.cause
+
+    def unique_id(self):
+        return self._board.unique_id
+
+    def freq(self):
+        return 160000000
+
+
+def _wdt_class(board):
+    class WDT:
+        """Cannot be stopped; making it again sets a new timeout."""
+
+        def __init__(self, id=0, timeout=5000):
+            if id != 0:
+                raise ValueError()
+            if timeout <= 0:
+                raise ValueError("WDT timeout too short")
+            board.watchdog.arm(timeout)
+
+        def feed(self):
+            board.watchdog.feed()
+
+    return WDT
+
+
+def _rtc_class(board):
+    class RTC:
+        """The clock; its epoch is the port's, and it starts at 2000 after power-on."""
+
+        def datetime(self, value=None):
+            now = int(time.time()) + board.clock_offset
+            if value is None:
+                t = time.gmtime(now)
+                return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
+            year, month, day, _weekday, hour, minute, second = value[:7]
+            stamp = time.mktime((year, month, day, hour, minute, second, 0, 0) + (0,) * _MKTIME)
+            board.clock_offset += int(stamp) - now
+            return None
+
+    return RTC
+
+
+_MKTIME = 0 if sys.implementation.name == "micropython" else 1
