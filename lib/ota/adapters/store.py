@@ -9,11 +9,12 @@ a file system updates its directory.
 What holds after a cut, torn writes included (host_tests/portable/test_store_cuts.py):
 
     LittleFS  every guarantee: it copies on write and commits a file when it is closed.
-    FAT       every guarantee on a medium that writes a sector whole or not at all, as SD cards
-              do. Once both files have their full size a save writes their own data sectors and
-              the time stamp in their directory entry, never the allocation table: that is why
-              files are overwritten and not truncated, and why bytes behind a record are ignored.
-              On bare flash a torn directory sector can lose a whole FAT folder: use LittleFS.
+    FAT       every guarantee on a medium where a cut leaves old or new bytes, as SD cards promise
+              for their sectors. Once both files have their full size a save writes their own data
+              sectors and the time stamp of their directory entry, never the allocation table.
+              That is why files are overwritten and not truncated (each cut would also lose space
+              for good), and why bytes behind a record are ignored. Where a cut can leave erased
+              sectors, as on bare flash, a directory and all below it can go: use LittleFS there.
 """
 
 import binascii
