@@ -80,6 +80,15 @@ class BootLoop(BaseException):
     """Nothing on the flash can be booted."""
 
 
+_installed = None  # the Board that esp32 and machine speak to
+
+
+def _current():
+    if _installed is None:
+        raise RuntimeError("no simulated board is installed")
+    return _installed
+
+
 def _esp_error(code):
     return OSError(-code, _NAMES[code])
 
@@ -144,7 +153,7 @@ class Board:
         self.watchdog = Watchdog(self)
         self.clock_offset = 0
         self._verified = {}
-        self._installed = None
+        self._replaced = {}
 
     # Life and death.
 
@@ -186,22 +195,25 @@ class Board:
         self.uninstall()
 
     def install(self):
-        """Put `esp32` and `machine` into sys.modules, for this life."""
-        names = ("esp32", "machine")
-        if self._installed is None:
-            self._installed = {name: sys.modules.get(name) for name in names}
-        self.esp32 = _Esp32(self)
-        self.machine = _Machine(self)
-        sys.modules["esp32"] = self.esp32
-        sys.modules["machine"] = self.machine
+        """Let `import esp32, machine` mean this board. What is imported once stays right: the
+        simulated modules always speak to the board that is installed."""
+        global _installed
+        _installed = self
+        self._replaced = {}
+        for name, module in (("esp32", esp32), ("machine", machine)):
+            if sys.modules.get(name) is not module:
+                self._replaced[name] = sys.modules.get(name)
+                sys.modules[name] = module
 
     def uninstall(self):
-        for name, module in (self._installed or {}).items():
+        global _installed
+        _installed = None
+        for name, module in self._replaced.items():
             if module is None:
-                sys.modules.pop(name, None)
+                sys.modules.pop(name)
             else:
                 sys.modules[name] = module
-        self._installed = None
+        self._replaced = {}
 
     # Preparing and looking: for tests; nothing here is a numbered operation.
 
@@ -263,7 +275,7 @@ class Board:
             rows.append((table.DATA, 0x81, end, self.flash.size - end, "vfs"))
         self.rows = rows
 
-    def _find(self, kind, subtype=0xFF, label=None):
+    def find(self, kind, subtype=0xFF, label=None):
         return [
             row
             for row in self.rows
@@ -271,7 +283,7 @@ class Board:
         ]
 
     def _first(self, kind, subtype):
-        rows = self._find(kind, subtype)
+        rows = self.find(kind, subtype)
         return rows[0] if rows else None
 
     def _otadata(self):
@@ -475,153 +487,179 @@ def _int32(value):
     return value & 0xFFFFFFFF
 
 
+class Partition:
+    """esp32.Partition. An object of an earlier life raises PowerCut: it went with its RAM."""
+
+    BOOT = 0
+    RUNNING = 1
+    TYPE_APP = table.APP
+    TYPE_DATA = table.DATA
+
+    def __init__(self, id, block_size=SECTOR):
+        board = _current()
+        if isinstance(id, tuple):  # a row: only from inside this module
+            row = id
+        elif isinstance(id, int):
+            if id not in (self.BOOT, self.RUNNING):
+                raise ValueError()
+            row = board.running if id == self.RUNNING else board.boot_partition()
+        else:
+            rows = board.find(table.APP, label=id) or board.find(table.DATA, label=id)
+            row = rows[0] if rows else None
+        if row is None:
+            raise OSError(_ENOENT)
+        self._board = board
+        self._life = board.flash.lives
+        self._row = row
+        self._block_size = block_size
+
+    def __repr__(self):
+        return (
+            "<Partition type={}, subtype={}, address={}, size={}, label={}, encrypted=0>"
+        ).format(*self._row)
+
+    @staticmethod
+    def find(type=table.APP, subtype=0xFF, label=None, block_size=SECTOR):
+        return [Partition(row, block_size) for row in _current().find(type, subtype, label)]
+
+    def info(self):
+        return self._row + (False,)
+
+    def ioctl(self, op, arg):
+        if op in (1, 2, 3):
+            return 0
+        if op == 4:
+            return self._row[3] // self._block_size
+        if op == 5:
+            return self._block_size
+        if op == 6:
+            if self._block_size != SECTOR:
+                return -_EINVAL
+            self._erase(_int32(arg * SECTOR), SECTOR)
+            return 0
+        return None
+
+    def readblocks(self, block, buf, offset=0):
+        self._alive()
+        addr = _int32(block * self._block_size + offset)
+        self._bounds(addr, len(buf))
+        self._board.flash.read(self._row[2] + addr, buf)
+
+    def writeblocks(self, block, buf, offset=None):
+        if isinstance(buf, str):
+            buf = buf.encode()
+        buf = memoryview(buf)
+        addr = _int32(block * self._block_size + (offset or 0))
+        if offset is None:
+            if self._block_size >= SECTOR:
+                self._erase(addr, len(buf))
+            else:
+                self._erase_around(addr, len(buf))
+        self._program(addr, buf)
+
+    def set_boot(self):
+        self._alive()
+        self._board.set_boot(self._row)
+
+    def get_next_update(self):
+        return Partition(self._board.next_update(self._row))
+
+    @classmethod
+    def mark_app_valid_cancel_rollback(cls):
+        _current().mark_valid()
+
+    def _alive(self):
+        if self._board.flash.lives != self._life:
+            raise PowerCut("an object of an earlier life")
+
+    def _bounds(self, addr, length):
+        if addr > self._row[3]:
+            raise _esp_error(_INVALID_ARG)
+        if addr + length > self._row[3]:
+            raise _esp_error(_INVALID_SIZE)
+
+    def _erase(self, addr, length):
+        self._alive()
+        self._bounds(addr, length)
+        if length % SECTOR:
+            raise _esp_error(_INVALID_SIZE)
+        if addr % SECTOR:
+            raise _esp_error(_INVALID_ARG)
+        addr += self._row[2]
+        self._board.check_write(addr, length)
+        for at in range(addr, addr + length, SECTOR):
+            self._board.flash.erase(at)
+
+    def _program(self, addr, buf):
+        self._alive()
+        self._bounds(addr, len(buf))
+        addr += self._row[2]
+        self._board.check_write(addr, len(buf))
+        done = 0
+        while done < len(buf):
+            count = min(SECTOR - (addr + done) % SECTOR, len(buf) - done)
+            self._board.flash.program(addr + done, bytes(buf[done : done + count]))
+            done += count
+
+    def _erase_around(self, addr, length):
+        """Erase what lies under a write of less than a sector, and put the rest back."""
+        top = addr + length
+        at = addr // SECTOR * SECTOR
+        before = addr % SECTOR
+        cache = bytearray(SECTOR)
+        while at < top:
+            if before or top < at + SECTOR:
+                self.readblocks(0, cache, at)
+            self._erase(at, SECTOR)
+            if before:
+                self._program(at, cache[:before])
+            if top < at + SECTOR:
+                self._program(top, cache[top - at :])
+            before = 0
+            at += SECTOR
+
+
+class WDT:
+    """machine.WDT: the task watchdog. It cannot be stopped; made again it has a new timeout."""
+
+    def __init__(self, id=0, timeout=5000):
+        if id != 0:
+            raise ValueError()
+        if timeout <= 0:
+            raise ValueError("WDT timeout too short")
+        _current().watchdog.arm(timeout)
+
+    def feed(self):
+        _current().watchdog.feed()
+
+
+class RTC:
+    """machine.RTC: the clock that the simulated `time` of a device shows."""
+
+    def datetime(self, value=None):
+        board = _current()
+        now = int(time.time()) + board.clock_offset
+        if value is None:
+            t = time.gmtime(now)
+            return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
+        year, month, day, _weekday, hour, minute, second = value[:7]
+        board.clock_offset += _seconds(year, month, day, hour, minute, second) - now
+        return None
+
+
+def _seconds(year, month, day, hour, minute, second):
+    """Return seconds since 1970 of a UTC date (the unix port's epoch too)."""
+    if month < 3:
+        year -= 1
+        month += 12
+    days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * month - 457) // 5 + day
+    return (days - 719469) * 86400 + hour * 3600 + minute * 60 + second
+
+
 class _Esp32:
     """The module `esp32`."""
 
-    def __init__(self, board):
-        self.Partition = _partition_class(board)
-
-
-def _partition_class(board):
-    flash = board.flash
-    life = flash.lives
-
-    class Partition:
-        BOOT = 0
-        RUNNING = 1
-        TYPE_APP = table.APP
-        TYPE_DATA = table.DATA
-
-        def __init__(self, id, block_size=4096, *_extra, _row=None):
-            if _extra:
-                raise TypeError("function expected at most 2 arguments")
-            if _row is not None:
-                row = _row
-            elif isinstance(id, int):
-                if id == self.BOOT:
-                    row = board.boot_partition()
-                elif id == self.RUNNING:
-                    row = board.running
-                else:
-                    raise ValueError()
-            else:
-                rows = board._find(table.APP, label=id) or board._find(table.DATA, label=id)
-                row = rows[0] if rows else None
-            if row is None:
-                raise OSError(_ENOENT)
-            self._row = row
-            self._block_size = block_size
-
-        def __repr__(self):
-            return (
-                "<Partition type={}, subtype={}, address={}, size={}, label={}, encrypted=0>"
-            ).format(*self._row)
-
-        @staticmethod
-        def find(type=table.APP, subtype=0xFF, label=None, block_size=4096):
-            rows = board._find(type, subtype, label)
-            return [Partition(None, block_size, _row=row) for row in rows]
-
-        def info(self):
-            return self._row + (False,)
-
-        def ioctl(self, op, arg):
-            if op in (1, 2, 3):
-                return 0
-            if op == 4:
-                return self._row[3] // self._block_size
-            if op == 5:
-                return self._block_size
-            if op == 6:
-                if self._block_size != SECTOR:
-                    return -_EINVAL
-                self._erase(_int32(arg * SECTOR), SECTOR)
-                return 0
-            return None
-
-        def readblocks(self, block, buf, offset=0):
-            self._alive()
-            addr = _int32(block * self._block_size + offset)
-            buf = memoryview(buf)
-            self._bounds(addr, len(buf))
-            flash.read(self._row[2] + addr, buf)
-
-        def writeblocks(self, block, buf, offset=None):
-            if isinstance(buf, str):
-                buf = buf.encode()
-            buf = memoryview(buf)
-            addr = _int32(block * self._block_size + (offset or 0))
-            if offset is None:
-                if self._block_size >= SECTOR:
-                    self._erase(addr, len(buf))
-                else:
-                    self._erase_around(addr, len(buf))
-            self._program(addr, buf)
-
-        def set_boot(self):
-            self._alive()
-            board.set_boot(self._row)
-
-        def get_next_update(self):
-            return Partition(None, _row=board.next_update(self._row))
-
-        @classmethod
-        def mark_app_valid_cancel_rollback(cls):
-            if flash.lives != life:
-                raise PowerCut("an object of an earlier life")
-            board.mark_valid()
-
-        def _alive(self):
-            if flash.lives != life:
-                raise PowerCut("an object of an earlier life")
-
-        def _bounds(self, addr, length):
-            if addr > self._row[3]:
-                raise _esp_error(_INVALID_ARG)
-            if addr + length > self._row[3]:
-                raise _esp_error(_INVALID_SIZE)
-
-        def _erase(self, addr, length):
-            self._alive()
-            self._bounds(addr, length)
-            if length % SECTOR:
-                raise _esp_error(_INVALID_SIZE)
-            if addr % SECTOR:
-                raise _esp_error(_INVALID_ARG)
-            addr += self._row[2]
-            board.check_write(addr, length)
-            for at in range(addr, addr + length, SECTOR):
-                flash.erase(at)
-
-        def _program(self, addr, buf):
-            self._alive()
-            self._bounds(addr, len(buf))
-            addr += self._row[2]
-            board.check_write(addr, len(buf))
-            done = 0
-            while done < len(buf):
-                count = min(SECTOR - (addr + done) % SECTOR, len(buf) - done)
-                flash.program(addr + done, bytes(buf[done : done + count]))
-                done += count
-
-        def _erase_around(self, addr, length):
-            """Erase what lies under a write of less than a sector, and put the rest back."""
-            top = addr + length
-            at = addr // SECTOR * SECTOR
-            before = addr % SECTOR
-            cache = bytearray(SECTOR)
-            while at < top:
-                if before or top < at + SECTOR:
-                    self.readblocks(0, cache, at)
-                self._erase(at, SECTOR)
-                if before:
-                    self._program(at, cache[:before])
-                if top < at + SECTOR:
-                    self._program(top, cache[top - at :])
-                before = 0
-                at += SECTOR
-
-    return Partition
+    Partition = Partition
 
 
 class _Machine:
@@ -632,63 +670,33 @@ class _Machine:
     WDT_RESET = WDT_RESET
     DEEPSLEEP_RESET = DEEPSLEEP_RESET
     SOFT_RESET = SOFT_RESET
+    WDT = WDT
+    RTC = RTC
 
-    def __init__(self, board):
-        self._board = board
-        self.WDT = _wdt_class(board)
-        self.RTC = _rtc_class(board)
-
-    def reset(self):
+    @staticmethod
+    def reset():
         raise HardReset()
 
-    def soft_reset(self):
+    @staticmethod
+    def soft_reset():
         raise SystemExit()
 
-    def deepsleep(self, time_ms=0):
+    @staticmethod
+    def deepsleep(time_ms=0):
         raise DeepSleep(time_ms)
 
-    def reset_cause(self):
-        return self._board.cause
+    @staticmethod
+    def reset_cause():
+        return _current().cause
 
-    def unique_id(self):
-        return self._board.unique_id
+    @staticmethod
+    def unique_id():
+        return _current().unique_id
 
-    def freq(self):
+    @staticmethod
+    def freq():
         return 160000000
 
 
-def _wdt_class(board):
-    class WDT:
-        """Cannot be stopped; making it again sets a new timeout."""
-
-        def __init__(self, id=0, timeout=5000):
-            if id != 0:
-                raise ValueError()
-            if timeout <= 0:
-                raise ValueError("WDT timeout too short")
-            board.watchdog.arm(timeout)
-
-        def feed(self):
-            board.watchdog.feed()
-
-    return WDT
-
-
-def _rtc_class(board):
-    class RTC:
-        """The clock; its epoch is the port's, and it starts at 2000 after power-on."""
-
-        def datetime(self, value=None):
-            now = int(time.time()) + board.clock_offset
-            if value is None:
-                t = time.gmtime(now)
-                return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
-            year, month, day, _weekday, hour, minute, second = value[:7]
-            stamp = time.mktime((year, month, day, hour, minute, second, 0, 0) + (0,) * _MKTIME)
-            board.clock_offset += int(stamp) - now
-            return None
-
-    return RTC
-
-
-_MKTIME = 0 if sys.implementation.name == "micropython" else 1
+esp32 = _Esp32()
+machine = _Machine()
