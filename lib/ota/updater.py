@@ -152,6 +152,11 @@ class Updater:
             found = await self._check()
         except offer.NotOffered as why:
             return Event(UP_TO_DATE if why.up_to_date else NOT_OFFERED, why.args)
+        if found.identity == boot.identity(boot.running):
+            # The bytes that run, released again: nothing but their number is new.
+            self._remember_image(found)
+            trial.look_back(boot, self._store)
+            return Event(UP_TO_DATE, (), found)
         if consent and not await _answer(consent(found)):
             return Event(DECLINED, ("no consent",), found)
         blocks = await self._block_list(found)
@@ -269,12 +274,9 @@ class Updater:
     def _remember_image(self, found):
         """Know the image by its identity before the first byte of it is in the slot."""
         memory = state.load(self._store)
-        if found.identity in memory["images"]:
-            return
+        images = memory["images"]
         running = self._boot.identity(self._boot.running)
-        memory["images"] = {
-            key: value for key, value in memory["images"].items() if key == running
-        }
+        memory["images"] = {key: images[key] for key in images if key == running}
         memory["images"][found.identity] = [found.seq, found.minseq, found.version]
         state.save(self._store, memory)
 
