@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""What the verbs share: options, passphrases, and showing a result."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mpota.errors import MpotaError, UsageError
+from mpota.workspace import DEFAULT_FOLDER, SETTINGS
+
+if TYPE_CHECKING:
+    from mpota.repository import Missing
+
+PASSPHRASE_ENV = "MPOTA_PASSPHRASE"
+_TRIES = 3
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("common options")
+    group.add_argument(
+        "--repo",
+        metavar="FOLDER",
+        type=Path,
+        help=f"working folder (this one if it holds {SETTINGS}, else {DEFAULT_FOLDER})",
+    )
+    group.add_argument("--json", action="store_true", help="print one JSON object for machines")
+    group.add_argument("-v", "--verbose", action="store_true", help="say more, on stderr")
+
+
+def add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        type=Path,
+        help=f"read the passphrase of the keys from FILE (or set {PASSPHRASE_ENV})",
+    )
+
+
+def add_where(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--product", metavar="NAME", help="product (the first of the repository)")
+    parser.add_argument(
+        "--channel", metavar="NAME", default="stable", help="channel (%(default)s)"
+    )
+
+
+def folder(args: argparse.Namespace) -> Path:
+    if args.repo is not None:
+        return Path(args.repo)
+    return Path(".") if Path(SETTINGS).is_file() else Path(DEFAULT_FOLDER)
+
+
+def size(text: str) -> int:
+    """Parse a size such as 1572864, 0x180000, 1536K or 2M."""
+    factor = {"K": 1024, "M": 1024 * 1024}.get(text[-1:].upper(), 1)
+    try:
+        value = int(text[:-1] if factor > 1 else text, 0) * factor
+    except ValueError:
+        value = 0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"not a size: {text} (write it like 0x180000 or 1536K)")
+    return value
+
+
+def percent(text: str) -> int:
+    """Parse a percentage with at most two decimals; return it in 1/100."""
+    whole, _, part = text.partition(".")
+    if not whole.isdecimal() or len(part) > 2 or (part and not part.isdecimal()):
+        raise argparse.ArgumentTypeError(f"not a percentage: {text} (write it like 5 or 12.5)")
+    value = int(whole) * 100 + int(part.ljust(2, "0"))
+    if value > 10000:
+        raise argparse.ArgumentTypeError(f"more than 100 percent: {text}")
+    return value
+
+
+class Passphrases:
+    """Where passphrases come from: a file, the environment, or a person at the terminal."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._typed: list[str] = []
+
+    def given(self) -> str | None:
+        """Return the passphrase from the file or the environment, if there is one."""
+        if self._file is not None:
+            try:
+                lines = self._file.read_text().splitlines()
+            except OSError as error:
+                raise MpotaError("cannot read", self._file, error.strerror or "") from error
+            if not lines or not lines[0]:
+                raise MpotaError("no passphrase in", self._file, "put it into the first line")
+            return lines[0]
+        return os.environ.get(PASSPHRASE_ENV) or None
+
+    def new(self) -> str:
+        """Return the passphrase for new keys; a person has to type it twice."""
+        given = self.given()
+        if given is not None:
+            return given
+        first = self._prompt("passphrase for the new keys")
+        if not first:
+            raise UsageError("empty passphrase", "", "use --no-passphrase if that is meant")
+        if self._prompt("the same again") != first:
+            raise MpotaError("the two passphrases differ", "", "try again")
+        return first
+
+    def ask(self, key: str) -> Iterator[str]:
+        """Give passphrases to try for `key`: the given one, or typed ones, newest last."""
+        given = self.given()
+        if given is not None:
+            yield given
+            return
+        yield from list(self._typed)
+        for _ in range(_TRIES):
+            typed = self._prompt(f"passphrase of key {key}")
+            self._typed.append(typed)
+            yield typed
+
+    def _prompt(self, text: str) -> str:
+        if not sys.stdin.isatty():
+            todo = f"set {PASSPHRASE_ENV} or give --passphrase-file"
+            raise MpotaError("no passphrase, and nobody to ask", text, todo)
+        return getpass.getpass(f"{text}: ")
+
+
+def talk(args: argparse.Namespace, text: str) -> None:
+    if args.verbose:
+        print(text, file=sys.stderr)
+
+
+def warn(text: str) -> None:
+    print(f"mpota: {text}", file=sys.stderr)
+
+
+def show(args: argparse.Namespace, facts: object, lines: Iterable[str]) -> None:
+    """Print the result: one JSON object, or lines for people."""
+    if args.json:
+        print(json.dumps(facts, default=str))
+    else:
+        for line in lines:
+            print(line)
+
+
+def missing_lines(missing: Iterable[Missing]) -> list[str]:
+    return [
+        f"waits in pending/: {entry.role} needs {entry.needed} more of {', '.join(entry.keys)};"
+        " run mpota refresh where they are"
+        for entry in missing
+    ]

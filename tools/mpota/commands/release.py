@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Sign a new image, and in the solo profile roll it out to everybody.
+
+IMAGE is the application (micropython.bin) or a combined firmware.bin, from which the application
+is taken. What a device would refuse is refused here, before anything is signed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mpota.commands import common
+
+EXAMPLE = "mpota release micropython.bin --version 1.0.0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="the image file")
+    parser.add_argument("--version", metavar="VERSION", help="what people call this release")
+    parser.add_argument(
+        "--again",
+        metavar="VERSION",
+        help="release the bytes of an earlier version under a new seq, instead of IMAGE",
+    )
+    common.add_where(parser)
+    parser.add_argument(
+        "--board",
+        metavar="NAME",
+        action="append",
+        help="board that it is for; repeatable (the first of the repository)",
+    )
+    parser.add_argument(
+        "--minseq", metavar="N", type=int, help="devices never go below seq N again (as before)"
+    )
+    parser.add_argument("--seq", metavar="N", type=int, help="number of the release (last + 1)")
+    parser.add_argument("--chip", metavar="CHIP", help="chip of a board that is not known")
+    parser.add_argument(
+        "--slot-size", metavar="BYTES", type=common.size, help="size of the board's OTA slots"
+    )
+    parser.add_argument(
+        "--partition-table",
+        metavar="FILE",
+        type=Path,
+        help="read the slot size from a binary partition table or a combined firmware.bin",
+    )
+    parser.add_argument(
+        "--mpy", metavar="X.Y", default="6.3", help=".mpy version it loads, or none (%(default)s)"
+    )
+    parser.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="ota is frozen in it, so it does not need the device's own library (no)",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything, sign nothing")
+    common.add_passphrase(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    from mpota import names, release
+    from mpota.errors import UsageError
+    from mpota.repository import Committed, open_repository
+    from mpota.workspace import open_workspace
+
+    if (args.image is None) == (args.again is None):
+        raise UsageError("give either IMAGE or --again VERSION", "", EXAMPLE)
+    if args.again is None and args.version is None:
+        raise UsageError("no version", "", "give --version")
+    workspace = open_workspace(common.folder(args))
+    wanted = release.Wanted(
+        product=workspace.product(args.product),
+        boards=args.board or [workspace.board(None)],
+        version=args.again or args.version,
+        channel=args.channel,
+        seq=args.seq,
+        minseq=args.minseq,
+        chip=args.chip,
+        slot=args.slot_size,
+        mpy=None if args.mpy == "none" else args.mpy,
+        frozen=args.frozen,
+    )
+    with workspace.lock():
+        repository = open_repository(workspace)
+        if args.again is not None:
+            made = release.prepare_again(repository, wanted)
+        else:
+            made = release.prepare(repository, wanted, args.image, args.partition_table)
+        if args.dry_run:
+            done = release.Released(made, Committed({}), [], [])
+        else:
+            keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
+            done = release.publish_release(repository, made, wanted, keyring, names.utc_now())
+    custom = made.custom
+    what = f"{made.path} seq {custom['seq']} minseq {custom['minseq']} {custom['chip']}"
+    lines = [f"{'would release' if args.dry_run else 'released'} {what}"]
+    lines += [f"rolled out to everybody: {path}" for path in done.rollouts]
+    lines += [f"no longer offered: {path}" for path in done.dropped]
+    lines += common.missing_lines(done.committed.missing)
+    common.show(args, {**done.facts(), "dry_run": args.dry_run}, lines)

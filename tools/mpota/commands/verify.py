@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Look at a repository with the device's own trust code, and check every file in it.
+
+WHERE is a folder or a URL; without it the working folder's own repository is looked at. The exit
+code is 3 if a device would refuse something: metadata, an image, a block list.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mpota.commands import common
+
+EXAMPLE = "mpota verify www"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("where", metavar="WHERE", nargs="?", help="folder or https:// URL")
+    parser.add_argument(
+        "--root",
+        metavar="FILE",
+        type=Path,
+        help="trusted root to start from (the working folder's first one)",
+    )
+    parser.add_argument("--ca", metavar="FILE", type=Path, help="CA of the server, PEM or DER")
+    parser.add_argument("--at", metavar="UTC", help="as if it were then, 2030-01-31T08:00:00Z")
+
+
+def run(args: argparse.Namespace) -> None:
+    from mpota import names, verify
+    from mpota.errors import MpotaError, RefusedError
+    from mpota.workspace import open_workspace
+
+    folder = common.folder(args)
+    root = args.root or folder / "repository" / "metadata" / "1.root.json"
+    where = args.where
+    if where is None:
+        where = str(open_workspace(folder).metadata.parent)
+    now = names.parse_time(args.at) if args.at else names.utc_now()
+    try:
+        trusted = root.read_bytes()
+    except OSError as error:
+        raise MpotaError("cannot read the trusted root", root, "give --root") from error
+    source = verify.open_source(where, args.ca)
+    seen = verify.verify(source, trusted, now)
+    lines = [f"{role.name} {role.version}, expires {role.expires}" for role in seen.roles]
+    for release in seen.releases:
+        what = f"{release.path} seq {release.seq} minseq {release.minseq}, {release.length} bytes"
+        lines.append(f"{what}: {'bad: ' + release.problem if release.problem else 'whole'}")
+    for rollout in seen.rollouts:
+        state = "halted" if rollout.halt else f"{rollout.percent / 100:g} %"
+        answer = rollout.answer or "offered"
+        lines.append(f"{rollout.path}: {rollout.release} seq {rollout.seq}, {state}: {answer}")
+    if seen.problems:
+        common.show(args, {}, lines) if not args.json else None
+        raise RefusedError(seen.problems[0], where, "publish again", seen.facts())
+    common.show(args, seen.facts(), lines)

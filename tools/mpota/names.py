@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""Names, paths and times as docs/SPEC.md writes them."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+
+from mpota.errors import MpotaError
+
+_NAME = re.compile(r"[A-Za-z0-9._+-]{1,32}")
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+IMAGE_NAME = "firmware.bin"  # the name that an ESP32 looks for inside a release
+BLOCKS_SUFFIX = ".blocks"
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return `name` if it may be part of a target path (SPEC 1)."""
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise MpotaError(f"not a name for a {kind}", name, "use 1 to 32 of A-Z a-z 0-9 . _ + -")
+    return name
+
+
+def check_product(name: str) -> str:
+    """Return `name` if it may name a product.
+
+    Stricter than SPEC 1 by one character: a role name is percent-encoded in URLs, and without
+    "+" the encoded and the plain form are the same on every server and file system.
+    """
+    if "+" in name:
+        raise MpotaError("not a name for a product", name, "leave out the +")
+    check_name("product", name)
+    if len(img_role(name)) > 32:
+        raise MpotaError("not a name for a product", name, "use at most 28 characters")
+    return name
+
+
+def img_role(product: str) -> str:
+    return f"img-{product}"
+
+
+def release_path(product: str, board: str, version: str) -> str:
+    return f"fw/{product}/{board}/{version}"
+
+
+def rollout_path(product: str, board: str, channel: str) -> str:
+    return f"rollout/{product}/{board}/{channel}"
+
+
+def time_text(moment: datetime) -> str:
+    return moment.strftime(_TIME)
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that `text` names, or raise MpotaError."""
+    try:
+        moment = datetime.strptime(text, _TIME)
+    except ValueError:
+        raise MpotaError("not a UTC time", text, "write it like 2030-01-31T08:00:00Z") from None
+    return moment.replace(tzinfo=timezone.utc)
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc).replace(microsecond=0)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Copy the repository to where a web server serves it, so that no client ever sees half of it.
+
+The order makes it so: images and block lists first, then roots, then the documents that
+timestamp.json leads to, and timestamp.json last. Every name but that one is written once, so a
+client that is in the middle of a check keeps finding what it was told about. A cut in
+between leaves files that nothing refers to; publishing again continues.
+
+Nothing is ever deleted here. A destination that holds other bytes under the same name, or a newer
+timestamp, belongs to another repository or to a newer copy of this one, and is not touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tuf.api.metadata import Timestamp
+
+from mpota import files
+from mpota.errors import MpotaError
+from mpota.repository import Repository, read_document, root_versions
+from mpota.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Published:
+    destination: Path
+    version: int  # of the timestamp
+    written: list[str]  # relative paths, in the order of writing
+
+
+def publish(repository: Repository, destination: Path, *, dry_run: bool = False) -> Published:
+    """Bring `destination` up to date. Running it again does nothing, or finishes it."""
+    workspace = repository.workspace
+    if destination.resolve() == workspace.metadata.parent.resolve():
+        raise MpotaError("destination is the working copy", destination, "choose another folder")
+    timestamp = repository.documents()["timestamp"].signed
+    new = _plan_targets(repository) + _plan_metadata(workspace, repository)
+    _check_destination(destination, timestamp.version)
+    written = []
+    for relative, data in new:
+        path = destination / relative
+        if path.exists():
+            if path.read_bytes() == data:
+                continue
+            if not relative.startswith("targets/"):  # a target's name is its hash: repair it
+                todo = "publish to another folder, or restore this one"
+                raise MpotaError("destination holds another repository's file", path, todo)
+        _write(path, data, dry_run)
+        written.append(relative)
+    path = destination / "metadata" / "timestamp.json"
+    data = (workspace.metadata / "timestamp.json").read_bytes()
+    if not path.exists() or path.read_bytes() != data:
+        _write(path, data, dry_run)
+        written.append("metadata/timestamp.json")
+    return Published(destination, timestamp.version, written)
+
+
+def _write(path: Path, data: bytes, dry_run: bool) -> None:
+    if dry_run:
+        return
+    try:
+        files.write(path, data)
+    except OSError as error:
+        todo = f"{error.strerror}: correct that, and publish again"
+        raise MpotaError("cannot write", path, todo) from error
+
+
+def _check_destination(destination: Path, version: int) -> None:
+    path = destination / "metadata" / "timestamp.json"
+    if not path.exists():
+        return
+    there = read_document(path, Timestamp).signed.version
+    if there > version:
+        what = f"destination has timestamp {there}, this folder only {version}"
+        raise MpotaError(what, destination, "publish from the newer copy of the folder")
+
+
+def _plan_targets(repository: Repository) -> list[tuple[str, bytes]]:
+    plan = []
+    for role, document in repository.delegated.items():
+        if role == "rollout":  # everything that it says is in its custom fields: there is no file
+            continue
+        for target in document.signed.targets.values():
+            relative = target.get_prefixed_paths()[0]
+            path = repository.workspace.targets / relative
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                raise MpotaError("cannot read", path, "restore it from a copy") from error
+            if sha256(data).hexdigest() != target.hashes["sha256"]:
+                raise MpotaError("not the bytes that were signed", path, "restore it from a copy")
+            plan.append((f"targets/{relative}", data))
+    return plan
+
+
+def _plan_metadata(workspace: Workspace, repository: Repository) -> list[tuple[str, bytes]]:
+    """Return every root, oldest first, then what the snapshot lists, then the snapshot."""
+    plan = []
+    for version in root_versions(workspace.metadata):
+        name = f"{version}.root.json"
+        plan.append((f"metadata/{name}", (workspace.metadata / name).read_bytes()))
+    documents = repository.documents()
+    for role in [*repository.delegated, "targets", "snapshot"]:
+        name = f"{documents[role].signed.version}.{role}.json"
+        data = (workspace.metadata / name).read_bytes()
+        plan.append((f"metadata/{name}", data))
+    return plan

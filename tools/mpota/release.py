@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Make a release: an image, its block list, and what the owner says about them.
+
+A device will accept what is signed here if its own rules (`lib/ota/offer.py`) find it fit, so
+everything that could only fail there is refused here: a wrong chip, an image that is too long for
+the slot, a `seq` that does not rise, a `minseq` that falls or lies above its own `seq`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tuf.api.metadata import TargetFile
+
+from mpota import esp32, files, names, rollout
+from mpota.errors import MpotaError
+from mpota.keys import Keyring
+from mpota.repository import Committed, Repository, check_no_pending, read_document
+from mpota.workspace import KNOWN_BOARDS, Board, Workspace
+
+BLOCK = 4096  # erase unit of every supported flash (SPEC 3)
+DIGEST = 32
+MAX_SEQ = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the owner asks for; None where the default is meant."""
+
+    product: str
+    boards: list[str]
+    version: str
+    channel: str
+    seq: int | None = None
+    minseq: int | None = None
+    chip: str | None = None
+    slot: int | None = None
+    mpy: str | None = "6.3"
+    frozen: bool = False
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that passed every check: two files and what will be signed about them."""
+
+    path: str  # fw/<product>/<board>/<version>
+    image: bytes
+    blocks: bytes
+    custom: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Released:
+    release: Release
+    committed: Committed
+    rollouts: list[str]  # rollout targets that name it now
+    dropped: list[str]  # releases that left the img role
+
+    def facts(self) -> dict[str, Any]:
+        custom = self.release.custom
+        return {
+            "release": self.release.path,
+            "version": custom["version"],
+            "seq": custom["seq"],
+            "minseq": custom["minseq"],
+            "identity": custom["identity"],
+            "chip": custom["chip"],
+            "length": len(self.release.image),
+            "rollouts": self.rollouts,
+            "dropped": self.dropped,
+            "written": self.committed.written,
+            "missing": [asdict(entry) for entry in self.committed.missing],
+        }
+
+
+def block_list(image: bytes) -> bytes:
+    """Return SHA-256 of each block, the last one filled up with 0xFF (SPEC 3)."""
+    digests = []
+    for at in range(0, len(image), BLOCK):
+        digests.append(sha256(image[at : at + BLOCK].ljust(BLOCK, b"\xff")).digest())
+    return b"".join(digests)
+
+
+def prepare(
+    repository: Repository, wanted: Wanted, image: Path, table: Path | None = None
+) -> Release:
+    """Check `image` and return the release that it makes. Writes nothing, needs no key."""
+    first = _check_names(wanted)
+    path = names.release_path(wanted.product, first, wanted.version)
+    if path in repository.images(wanted.product):
+        todo = f"choose another version, or use --again {wanted.version}"
+        raise MpotaError("released already", path, todo)
+    app, told = esp32.read_image(image)
+    if table is not None:
+        told = esp32.slot_size(esp32.read_table(table))
+        if told is None:
+            raise MpotaError("no two OTA slots in the partition table", table, "use --slot-size")
+    for name in wanted.boards:
+        board = _board(repository.workspace, name, wanted, app.chip, told)
+        if app.chip != board.chip:
+            todo = f"build it for {board.chip}, or name the right board"
+            raise MpotaError(f"image for {app.chip}, but {name} has a {board.chip}", image, todo)
+        size = board.slot if told is None or wanted.slot else min(board.slot, told)
+        if len(app.data) > size:
+            what = f"image of {len(app.data)} bytes is larger than {name}'s slot of {size}"
+            raise MpotaError(what, image, "make it smaller, or repartition the devices by USB")
+    return _release(repository, wanted, path, app)
+
+
+def prepare_again(repository: Repository, wanted: Wanted) -> Release:
+    """Return the release `wanted.version` once more: the old bytes under a new `seq`."""
+    path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
+    old = repository.images(wanted.product).get(path) or _find_old(repository, wanted, path)
+    if old is None:
+        raise MpotaError("was never released", path, "mpota verify lists what there is")
+    stored = repository.workspace.targets / old.get_prefixed_paths()[0]
+    app = esp32.parse_image(esp32.read_file(stored), stored)
+    if sha256(app.data).hexdigest() != old.hashes["sha256"]:
+        raise MpotaError("not the bytes that were signed", stored, "restore it from a copy")
+    custom = old.custom
+    again = Wanted(
+        product=wanted.product,
+        boards=list(custom["boards"]),
+        version=wanted.version,
+        channel=wanted.channel,
+        seq=wanted.seq,
+        minseq=wanted.minseq,
+        mpy=custom.get("mpy"),
+        frozen=custom["frozen"],
+    )
+    return _release(repository, again, path, app)
+
+
+def _check_names(wanted: Wanted) -> str:
+    """Check every name that becomes part of a path; return the first board."""
+    names.check_product(wanted.product)
+    names.check_name("version", wanted.version)
+    names.check_name("channel", wanted.channel)
+    for board in wanted.boards:
+        names.check_name("board", board)
+    return wanted.boards[0]
+
+
+def _board(workspace: Workspace, name: str, wanted: Wanted, chip: str, told: int | None) -> Board:
+    """Return what is known about a board; what the command line says goes first."""
+    known = workspace.settings.boards.get(name) or KNOWN_BOARDS.get(name)
+    slot = wanted.slot or (known.slot if known else told)
+    if slot is None or (known is None and wanted.chip is None):
+        todo = "give --chip and --slot-size, or add it to mpota.json"
+        raise MpotaError("board is unknown", name, todo)
+    return Board(wanted.chip or (known.chip if known else chip), slot)
+
+
+def _release(repository: Repository, wanted: Wanted, path: str, app: esp32.Image) -> Release:
+    seq, minseq = _numbers(repository, wanted)
+    image_path = f"{path}/{names.IMAGE_NAME}"
+    custom: dict[str, Any] = {
+        "kind": "firmware",
+        "boards": wanted.boards,
+        "chip": app.chip,
+        "version": wanted.version,
+        "seq": seq,
+        "minseq": minseq,
+        "identity": app.identity,
+        "frozen": wanted.frozen,
+        "blocks": image_path + names.BLOCKS_SUFFIX,
+        "block": BLOCK,
+        "digest": DIGEST,
+    }
+    if wanted.mpy is not None:
+        custom["mpy"] = wanted.mpy
+    return Release(path, app.data, block_list(app.data), custom)
+
+
+def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:
+    """Return (seq, minseq), which may only rise from release to release."""
+    customs = [image.custom for image in repository.images(wanted.product).values()]
+    last = max((custom["seq"] for custom in customs), default=0)
+    floor = max((custom["minseq"] for custom in customs), default=0)
+    seq = last + 1 if wanted.seq is None else wanted.seq
+    minseq = floor if wanted.minseq is None else wanted.minseq
+    if not last < seq <= MAX_SEQ:
+        raise MpotaError(f"seq does not rise above {last}", seq, f"use {last + 1}, or no --seq")
+    if minseq < floor:
+        raise MpotaError(f"minseq falls below {floor}", minseq, "devices would refuse it")
+    if minseq > seq:
+        raise MpotaError(f"minseq is above the release's own seq {seq}", minseq, "lower it")
+    return seq, minseq
+
+
+def _find_old(repository: Repository, wanted: Wanted, path: str) -> TargetFile | None:
+    """Look for the image in earlier versions of the img role, which stay in the folder."""
+    role = names.img_role(wanted.product)
+    image_path = f"{path}/{names.IMAGE_NAME}"
+    for version in range(repository.role(role).signed.version - 1, 0, -1):
+        file = repository.workspace.metadata / f"{version}.{role}.json"
+        if not file.exists():
+            continue
+        signed = read_document(file).signed
+        found = getattr(signed, "targets", {}).get(image_path)
+        if isinstance(found, TargetFile):
+            return found
+    return None
+
+
+def publish_release(
+    repository: Repository, release: Release, wanted: Wanted, keyring: Keyring, now: datetime
+) -> Released:
+    """Store the files, sign the release, and in the solo profile roll it out to everybody."""
+    check_no_pending(repository.workspace)
+    role = names.img_role(wanted.product)
+    image_path = f"{release.path}/{names.IMAGE_NAME}"
+    image = TargetFile.from_data(image_path, release.image, ["sha256"])
+    image.unrecognized_fields["custom"] = release.custom
+    blocks = TargetFile.from_data(release.custom["blocks"], release.blocks, ["sha256"])
+    for target, data in ((image, release.image), (blocks, release.blocks)):
+        store(repository.workspace, target, data)
+    targets = repository.role(role).signed.targets
+    targets[image.path], targets[blocks.path] = image, blocks
+    repository.touch(role)
+    rollouts: list[str] = []
+    if repository.workspace.settings.profile == "solo":
+        for board in release.custom["boards"]:
+            path = names.rollout_path(wanted.product, board, wanted.channel)
+            rollout.start(repository, path, release.path, release.custom["seq"])
+            rollouts.append(path)
+        rollouts += rollout.follow(repository, release.path, release.custom["seq"])
+    dropped = drop_old(repository, wanted.product)
+    committed = repository.commit(keyring, now)
+    return Released(release, committed, rollouts, dropped)
+
+
+def store(workspace: Workspace, target: TargetFile, data: bytes) -> None:
+    """Write a target's file under its hash, unless exactly these bytes are there."""
+    path = workspace.targets / target.get_prefixed_paths()[0]
+    if not path.exists() or path.read_bytes() != data:
+        files.write(path, data)
+
+
+def drop_old(repository: Repository, product: str) -> list[str]:
+    """Take all but the newest releases out of the img role. What a rollout names stays."""
+    named = {custom["release"] for custom in repository.rollouts().values()}
+    paths = list(repository.images(product))
+    old = [path for path in paths[: -repository.workspace.settings.keep] if path not in named]
+    targets = repository.role(names.img_role(product)).signed.targets
+    for path in old:
+        image = targets.pop(f"{path}/{names.IMAGE_NAME}")
+        targets.pop(image.custom["blocks"], None)
+    return old

@@ -1,0 +1,467 @@
+# SPDX-License-Identifier: MIT
+"""The TUF metadata of one repository: read, changed in memory, signed, and committed.
+
+What counts as *the* repository is what timestamp.json leads to: timestamp -> snapshot -> the
+version of every other role. Roots are the one exception, they count as soon as they exist. A
+commit writes each new document under a version number of its own and timestamp.json last, so
+a cut leaves files that nothing refers to, and the next commit writes over them.
+
+A commit needs the threshold of every role that it changes. If keys are missing, the documents are
+put into `pending/` with the signatures that could be made, and `complete` takes them from there
+once somebody has added the rest. snapshot and timestamp are never pending: they are made at the
+moment of the commit.
+
+TUF 1.0.x, sections 4 and 6; `x-issued` and the roles: docs/SPEC.md 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Union, cast
+
+from securesystemslib.signer import Key
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+from tuf.api.serialization import DeserializationError
+from tuf.api.serialization.json import JSONSerializer
+
+from mpota import files, names
+from mpota.errors import MpotaError
+from mpota.keys import Keyring
+from mpota.workspace import Workspace
+
+MAX_DELEGATIONS = 8  # each costs every device about 500 bytes of download (SPEC 1)
+
+_ROOT_FILE = re.compile(r"([1-9][0-9]*)\.root\.json")
+_ISSUED = "x-issued"
+
+Document = Union[
+    "Metadata[Root]", "Metadata[Targets]", "Metadata[Snapshot]", "Metadata[Timestamp]"
+]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A role that has too few signatures, and whose keys could give more."""
+
+    role: str
+    needed: int
+    keys: tuple[str, ...]  # names from mpota.json, or keyids
+
+
+@dataclass(frozen=True)
+class Committed:
+    """What a commit did. With `missing` not empty nothing was published to the repository."""
+
+    written: dict[str, int]  # role -> version
+    missing: tuple[Missing, ...] = ()
+
+    @property
+    def is_done(self) -> bool:
+        return not self.missing
+
+
+@dataclass
+class Repository:
+    workspace: Workspace
+    root: Metadata[Root]
+    targets: Metadata[Targets]
+    delegated: dict[str, Metadata[Targets]]
+    snapshot: Metadata[Snapshot] | None = None
+    timestamp: Metadata[Timestamp] | None = None
+    changed: set[str] = field(default_factory=set)
+
+    # Looking
+
+    def role(self, name: str) -> Metadata[Targets]:
+        if name not in self.delegated:
+            raise MpotaError("no such role in this repository", name, "see mpota verify")
+        return self.delegated[name]
+
+    def documents(self) -> dict[str, Document]:
+        """Every role that exists, in an order in which a client could read them."""
+        found: dict[str, Document] = {"root": self.root}
+        if self.timestamp is not None:
+            found["timestamp"] = self.timestamp
+        if self.snapshot is not None:
+            found["snapshot"] = self.snapshot
+        found["targets"] = self.targets
+        found.update(self.delegated)
+        return found
+
+    def images(self, product: str) -> dict[str, TargetFile]:
+        """Return the image targets of `product` by release path, oldest `seq` first."""
+        targets = self.role(names.img_role(product)).signed.targets
+        images = [t for t in targets.values() if isinstance(t.custom, dict) and "seq" in t.custom]
+        images.sort(key=lambda target: int(target.custom["seq"]))
+        return {image.path.rpartition("/")[0]: image for image in images}
+
+    def rollouts(self) -> dict[str, dict[str, Any]]:
+        """Return what each rollout target says, by path."""
+        return {
+            path: dict(target.custom)
+            for path, target in sorted(self.role("rollout").signed.targets.items())
+        }
+
+    def delegator(self, role: str) -> Root | Targets:
+        return self.targets.signed if role in self.delegated else self.root.signed
+
+    def keys_of(self, role: str) -> dict[str, Key]:
+        """Return the keys that may sign `role`, by the name that mpota.json gives them."""
+        delegator = self.delegator(role)
+        keys = {}
+        for keyid in delegator.get_delegated_role(role).keyids:
+            name = self.workspace.key_name(keyid) or keyid
+            keys[name] = delegator.get_key(keyid)
+        return keys
+
+    def is_past_half(self, role: str, now: datetime) -> bool:
+        """Tell whether less than half of what a new signature would last is left."""
+        half = timedelta(days=self.workspace.settings.days_of(role)) / 2
+        return self.documents()[role].signed.expires - now < half
+
+    # Changing
+
+    def touch(self, role: str) -> None:
+        """Give `role` a new version in the next commit."""
+        self.changed.add(role)
+
+    def commit(self, keyring: Keyring, now: datetime, *, renew: bool = True) -> Committed:
+        """Sign and write what was touched, or put it into `pending/`.
+
+        With `renew`, roles past half of their life are signed again as well, as far as the keys
+        that are open by then can do it: no further passphrase is asked for.
+        """
+        self._check_clock(now)
+        check_no_pending(self.workspace)
+        for role in self._in_order(self.changed):
+            self._sign(role, keyring, now)
+        if renew:
+            for role in self._in_order(set(self.documents()) - {"snapshot", "timestamp"}):
+                if role in self.changed or not self.is_past_half(role, now):
+                    continue
+                if self._needed(role) <= len(self._open_keys(role, keyring)):
+                    self.touch(role)
+                    self._sign(role, keyring, now)
+        return self._finish(keyring, now)
+
+    def complete(self, keyring: Keyring, now: datetime) -> Committed:
+        """Take up what waits in `pending/`, add the signatures that can be made, and commit it."""
+        self._check_clock(now)
+        paths = pending_files(self.workspace)
+        for path in paths:
+            role = path.name.split(".", 1)[1].removesuffix(".json")
+            document = read_document(path)
+            current = self.documents().get(role)
+            if current is not None and serialize(current) == serialize(document):
+                continue  # committed already; a cut came before the file could be removed
+            if current is None or document.signed.version != current.signed.version + 1:
+                todo = "delete it, and make the change again"
+                raise MpotaError("the repository has moved on without this", path, todo)
+            self._put(role, document)
+            self.touch(role)
+            self._add_signatures(role, keyring)
+        done = self._finish(keyring, now) if self.changed else Committed({})
+        if done.is_done:
+            for path in paths:
+                path.unlink()
+        return done
+
+    def _finish(self, keyring: Keyring, now: datetime) -> Committed:
+        missing = [self._missing(role) for role in self._in_order(self.changed)]
+        missing += [self._unavailable(role, keyring) for role in ("snapshot", "timestamp")]
+        real = tuple(entry for entry in missing if entry is not None)
+        if real:
+            self._write_pending()
+            return Committed({}, real)
+        return self._write(keyring, now)
+
+    def _in_order(self, roles: Iterable[str]) -> list[str]:
+        """Delegators first: they say which keys the others need."""
+        wanted = set(roles)
+        return [role for role in self.documents() if role in wanted]
+
+    def _put(self, role: str, document: Document) -> None:
+        if role == "root":
+            self.root = cast("Metadata[Root]", document)
+        elif role == "targets":
+            self.targets = cast("Metadata[Targets]", document)
+        else:
+            self.delegated[role] = cast("Metadata[Targets]", document)
+
+    def _check_clock(self, now: datetime) -> None:
+        """A signature dated before an older one could never be accepted by a careful device."""
+        for role, document in self.documents().items():
+            issued = document.signed.unrecognized_fields.get(_ISSUED)
+            if issued is not None and names.parse_time(issued) > now:
+                what = f"this computer's clock ({names.time_text(now)}) is before {role}'s"
+                raise MpotaError(what, issued, "set the clock")
+
+    def _sign(self, role: str, keyring: Keyring, now: datetime) -> None:
+        """Give `role` its next version, dates, and every signature that can be made here."""
+        document = self.documents()[role]
+        if document.signatures:  # signed before: not a first version
+            document.signed.version += 1
+        document.signed.expires = now + timedelta(days=self.workspace.settings.days_of(role))
+        if role == "root" or role == "targets" or role.startswith("img-"):
+            document.signed.unrecognized_fields[_ISSUED] = names.time_text(now)
+        document.signatures.clear()
+        self._add_signatures(role, keyring)
+
+    def _add_signatures(self, role: str, keyring: Keyring) -> None:
+        document = self.documents()[role]
+        needed = self._needed(role)
+        keys = self.keys_of(role).items()
+        for name, key in sorted(keys, key=lambda item: not keyring.is_open(item[1].keyid)):
+            if len(document.signatures) >= needed:
+                break
+            if key.keyid in document.signatures:
+                continue
+            if keyring.is_open(key.keyid) or keyring.is_at_hand(name):
+                document.sign(keyring.signer(name, key), append=True)
+
+    def _needed(self, role: str) -> int:
+        return self.delegator(role).get_delegated_role(role).threshold
+
+    def _open_keys(self, role: str, keyring: Keyring) -> list[str]:
+        return [n for n, key in self.keys_of(role).items() if keyring.is_open(key.keyid)]
+
+    def _missing(self, role: str) -> Missing | None:
+        document = self.documents()[role]
+        result = self.delegator(role).get_verification_result(
+            role, document.signed_bytes, document.signatures
+        )
+        if result.verified:
+            return None
+        keys = [self.workspace.key_name(keyid) or keyid for keyid in result.unsigned]
+        return Missing(role, result.missing, tuple(keys))
+
+    def _unavailable(self, role: str, keyring: Keyring) -> Missing | None:
+        """Like `_missing` for a role that is signed at the end: are its keys here at all?"""
+        keys = self.keys_of(role)
+        here = [
+            name
+            for name, key in keys.items()
+            if keyring.is_open(key.keyid) or keyring.is_at_hand(name)
+        ]
+        lacking = self._needed(role) - len(here)
+        if lacking <= 0:
+            return None
+        return Missing(role, lacking, tuple(name for name in keys if name not in here))
+
+    # Writing
+
+    def _write_pending(self) -> None:
+        for role in self._in_order(self.changed):
+            document = self.documents()[role]
+            name = f"{document.signed.version}.{role}.json"
+            files.write(self.workspace.pending / name, serialize(document))
+
+    def _write(self, keyring: Keyring, now: datetime) -> Committed:
+        """Write all of it, timestamp.json last. Nothing has changed for anybody before that."""
+        snapshot = self.snapshot or Metadata(Snapshot(meta={}))
+        timestamp = self.timestamp or Metadata(Timestamp())
+        self.snapshot, self.timestamp = snapshot, timestamp
+        plan: list[tuple[str, bytes]] = []
+        written: dict[str, int] = {}
+        for role in self._in_order(self.changed):
+            document = self.documents()[role]
+            data = serialize(document)
+            written[role] = document.signed.version
+            plan.append((f"{document.signed.version}.{role}.json", data))
+            if role != "root":
+                snapshot.signed.meta[f"{role}.json"] = _meta(document.signed.version, data)
+        self._sign("snapshot", keyring, now)
+        data = serialize(snapshot)
+        plan.append((f"{snapshot.signed.version}.snapshot.json", data))
+        timestamp.signed.snapshot_meta = _meta(snapshot.signed.version, data)
+        self._sign("timestamp", keyring, now)
+        plan.append(("timestamp.json", serialize(timestamp)))
+        for role in ("snapshot", "timestamp"):
+            self._check_signed(role)
+            written[role] = self.documents()[role].signed.version
+        for name, data in plan:
+            files.write(self.workspace.metadata / name, data)
+        self.changed.clear()
+        return Committed(written)
+
+    def _check_signed(self, role: str) -> None:
+        missing = self._missing(role)
+        if missing is not None:
+            raise MpotaError("too few signatures", role, f"add {', '.join(missing.keys)}")
+
+
+def open_repository(workspace: Workspace) -> Repository:
+    """Read the repository that timestamp.json leads to, checking what a client would check.
+
+    Dates are not looked at: an expired repository has to be opened to be refreshed.
+    """
+    folder = workspace.metadata
+    root = load_roots(folder)[-1]
+    timestamp = cast("Metadata[Timestamp]", read_document(folder / "timestamp.json", Timestamp))
+    _check(root.signed, "timestamp", timestamp, folder / "timestamp.json")
+    meta = timestamp.signed.snapshot_meta
+    path = folder / f"{meta.version}.snapshot.json"
+    snapshot = cast("Metadata[Snapshot]", read_document(path, Snapshot, meta))
+    _check(root.signed, "snapshot", snapshot, path)
+    targets = _read_targets(folder, "targets", snapshot.signed, root.signed)
+    delegated = {}
+    if targets.signed.delegations is not None:
+        for name in targets.signed.delegations.roles or {}:
+            delegated[name] = _read_targets(folder, name, snapshot.signed, targets.signed)
+    return Repository(workspace, root, targets, delegated, snapshot, timestamp)
+
+
+def _read_targets(
+    folder: Path, role: str, snapshot: Snapshot, delegator: Root | Targets
+) -> Metadata[Targets]:
+    meta = snapshot.meta.get(f"{role}.json")
+    if meta is None:
+        raise MpotaError("snapshot does not list the role", role, "restore the folder")
+    path = folder / f"{meta.version}.{role}.json"
+    document = cast("Metadata[Targets]", read_document(path, Targets, meta))
+    _check(delegator, role, document, path)
+    return document
+
+
+def load_roots(folder: Path) -> list[Metadata[Root]]:
+    """Return every root from version 1 on, each checked against the one before and itself."""
+    versions = root_versions(folder)
+    if not versions:
+        raise MpotaError("no root metadata", folder, "run mpota init, or restore the folder")
+    roots: list[Metadata[Root]] = []
+    for version in range(1, versions[-1] + 1):
+        path = folder / f"{version}.root.json"
+        root = cast("Metadata[Root]", read_document(path, Root))
+        _check(roots[-1].signed if roots else root.signed, "root", root, path)
+        _check(root.signed, "root", root, path)
+        if root.signed.version != version:
+            raise MpotaError("root of another version", path, "restore it")
+        roots.append(root)
+    return roots
+
+
+def root_versions(folder: Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    matches = (_ROOT_FILE.fullmatch(path.name) for path in folder.iterdir())
+    return sorted(int(match[1]) for match in matches if match)
+
+
+def read_document(
+    path: Path, kind: type[Root | Targets | Snapshot | Timestamp] | None = None,
+    meta: MetaFile | None = None,
+) -> Document:  # fmt: skip
+    try:
+        data = path.read_bytes()
+        if meta is not None:
+            meta.verify_length_and_hashes(data)
+        document: Document = Metadata.from_bytes(data)
+    except OSError as error:
+        raise MpotaError("cannot read", path, "restore the folder from a copy") from error
+    except (RepositoryError, DeserializationError) as error:
+        raise MpotaError("damaged metadata", path, "restore it from a copy") from error
+    if kind is not None and not isinstance(document.signed, kind):
+        raise MpotaError("metadata of another kind", path, "restore it from a copy")
+    return document
+
+
+def _check(delegator: Root | Targets, role: str, document: Document, path: Path) -> None:
+    try:
+        delegator.verify_delegate(role, document.signed_bytes, document.signatures)
+    except (RepositoryError, ValueError) as error:
+        todo = "restore it from a copy"
+        raise MpotaError(f"signatures of {role} do not count", path, todo) from error
+
+
+def pending_files(workspace: Workspace) -> list[Path]:
+    if not workspace.pending.is_dir():
+        return []
+    return sorted(p for p in workspace.pending.iterdir() if p.name[:1].isdigit())
+
+
+def check_no_pending(workspace: Workspace) -> None:
+    for path in pending_files(workspace):
+        todo = "run mpota refresh where the missing keys are, or delete it to give the change up"
+        raise MpotaError("a change waits for signatures", path, todo)
+
+
+def serialize(document: Document) -> bytes:
+    """Compact, keys sorted, ASCII: what SPEC 1 promises."""
+    return JSONSerializer(compact=True).serialize(document)
+
+
+def _meta(version: int, data: bytes) -> MetaFile:
+    return MetaFile.from_data(version, data, ["sha256"])
+
+
+@dataclass(frozen=True)
+class RoleKeys:
+    keys: list[Key]
+    threshold: int
+
+
+def new_repository(
+    workspace: Workspace, owner: RoleKeys, img: RoleKeys, online: RoleKeys
+) -> Repository:
+    """Return the unsigned first version of everything: roles, keys, thresholds, no release.
+
+    `owner` signs root and targets, `img` each img role, `online` the rest.
+    """
+    check_separation(workspace.settings.profile, owner, img, online)
+    roles = [names.img_role(product) for product in workspace.settings.products]
+    if len(roles) + 1 > MAX_DELEGATIONS:
+        raise MpotaError("too many products", len(roles), f"at most {MAX_DELEGATIONS - 1}")
+    root = Root(consistent_snapshot=True)
+    for role, signers in (
+        ("root", owner), ("targets", owner), ("snapshot", online), ("timestamp", online),
+    ):  # fmt: skip
+        for key in signers.keys:
+            root.add_key(key, role)
+        root.roles[role].threshold = signers.threshold
+    delegated = {}
+    for role in [*roles, "rollout"]:
+        signers = online if role == "rollout" else img
+        path = "rollout/*/*/*" if role == "rollout" else f"fw/{role.removeprefix('img-')}/*/*/*"
+        keyids = [key.keyid for key in signers.keys]
+        delegated[role] = DelegatedRole(role, keyids, signers.threshold, True, [path])
+    keys = {key.keyid: key for key in [*img.keys, *online.keys]}
+    repository = Repository(
+        workspace,
+        Metadata(root),
+        Metadata(Targets(delegations=Delegations(keys, delegated))),
+        {role: Metadata(Targets()) for role in delegated},
+    )
+    for role in repository.documents():
+        repository.touch(role)
+    return repository
+
+
+def check_separation(profile: str, owner: RoleKeys, img: RoleKeys, online: RoleKeys) -> None:
+    """Refuse keys that would undo the point of the profile.
+
+    An online key that could sign images would make a stolen server a stolen fleet.
+    """
+    online_ids = {key.keyid for key in online.keys}
+    for signers, what in ((owner, "an owner key"), (img, "a release key")):
+        ids = [key.keyid for key in signers.keys]
+        if online_ids & set(ids):
+            raise MpotaError(f"{what} is also the online key", profile, "use separate keys")
+        if len(set(ids)) != len(ids):
+            raise MpotaError("one key counted twice", what, "use separate keys")
+        if not 1 <= signers.threshold <= len(ids):
+            raise MpotaError("threshold and number of keys do not fit", what, "")

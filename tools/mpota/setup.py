@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Make a new repository: folder, keys, first version of every role.
+
+Everything is made in a hidden folder beside the wanted one and renamed at the end, so there is a
+whole repository or none. Nothing that exists is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from securesystemslib.signer import SSlibKey
+
+from mpota import files, names
+from mpota.errors import MpotaError
+from mpota.keys import make_key
+from mpota.repository import RoleKeys, new_repository
+from mpota.workspace import SETTINGS, Board, KeyRef, Settings, Workspace
+
+KEEP = 4  # releases in an img role: enough to look back, few enough for every device's download
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Who signs what: (number of keys, threshold) of a group, days that a signature lasts."""
+
+    owner: tuple[int, int]  # root, targets
+    img: tuple[int, int] | None  # img roles; None: the owner's keys
+    days: dict[str, int]
+
+
+PROFILES = {
+    "solo": Profile(
+        owner=(1, 1),
+        img=None,
+        days={"root": 3650, "targets": 3650, "img": 3650,
+              "rollout": 365, "snapshot": 365, "timestamp": 365},
+    ),
+    "fleet": Profile(
+        owner=(3, 2),
+        img=(3, 2),
+        days={"root": 730, "targets": 365, "img": 365,
+              "rollout": 14, "snapshot": 14, "timestamp": 14},
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Created:
+    folder: Path
+    profile: str
+    keys: dict[str, Path]
+
+
+def check_free(folder: Path) -> None:
+    """Raise MpotaError if something would be overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise MpotaError("exists already", folder, "name another folder with --repo")
+
+
+def init(
+    folder: Path,
+    *,
+    profile: str,
+    products: list[str],
+    boards: dict[str, Board],
+    passphrase: str | None,
+    now: datetime,
+) -> Created:
+    """Make a repository in `folder`, which must not exist or be empty.
+
+    With `passphrase` None the private keys are not encrypted.
+    """
+    for product in products:
+        names.check_product(product)
+    for board in boards:
+        names.check_name("board", board)
+    if len(set(products)) != len(products):
+        raise MpotaError("product named twice", ", ".join(products), "name each once")
+    check_free(folder)
+    files.make_folder(folder.parent)
+    building = folder.with_name(f".{folder.name}.new")
+    if building.exists():  # left by a cut; nothing in it was ever used
+        shutil.rmtree(building)
+    building.mkdir()
+    keys = _build(building, profile, products, boards, passphrase, now)
+    if folder.exists():
+        folder.rmdir()
+    os.replace(building, folder)
+    return Created(folder, profile, {name: folder / path for name, path in keys.items()})
+
+
+def _build(
+    folder: Path,
+    profile: str,
+    products: list[str],
+    boards: dict[str, Board],
+    passphrase: str | None,
+    now: datetime,
+) -> dict[str, Path]:
+    plan = PROFILES[profile]
+    publics: dict[str, SSlibKey] = {}
+
+    def group(name: str, count: int, threshold: int) -> RoleKeys:
+        made = []
+        for number in range(1, count + 1):
+            key = name if count == 1 else f"{name}-{number}"
+            publics[key] = make_key(folder / _key_file(key), passphrase)
+            made.append(publics[key])
+        return RoleKeys(list(made), threshold)
+
+    owner = group("owner", *plan.owner)
+    img = owner if plan.img is None else group("release", *plan.img)
+    online = group("online", 1, 1)
+    settings = Settings(
+        profile=profile,
+        products=products,
+        boards=boards,
+        keys={
+            name: KeyRef(f"file:{_key_file(name).as_posix()}", key.keyid)
+            for name, key in publics.items()
+        },
+        days=plan.days,
+        keep=KEEP,
+    )
+    workspace = Workspace(folder, settings)
+    files.make_folder(workspace.targets)
+    done = new_repository(workspace, owner, img, online).commit(
+        workspace.keyring(lambda _name: iter([passphrase or ""])), now
+    )
+    assert done.is_done  # all keys were made above
+    files.write(folder / ".gitignore", b"/keys/\n/tls/\n/public/\n/.lock\n")
+    files.write(folder / SETTINGS, settings.to_json())
+    return {name: _key_file(name) for name in publics}
+
+
+def _key_file(name: str) -> Path:
+    return Path("keys") / f"{name}.pem"
