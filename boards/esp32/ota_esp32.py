@@ -111,7 +111,7 @@ class Boot:
         running = Partition(Partition.RUNNING)
         self.running = Slot(self, running)
         self.spare = None
-        self.unique_id = machine.unique_id()
+        self.device_id = machine.unique_id()
         self._reverting = False
         self._wdt = None
         self._armed = False
@@ -182,6 +182,8 @@ class Boot:
                 number, seq = 1, 0
             mine -= _OTA_0
             seq += 1 + (mine - seq) % self._count
+            if seq >= _NONE:
+                raise SlotError("otadata: sequence numbers used up")
             record = bytearray(b"\xff" * 32)
             struct.pack_into("<I", record, 0, seq)
             struct.pack_into("<II", record, 24, _VALID, _crc(record))
@@ -193,10 +195,10 @@ class Boot:
             raise ValueError("not the spare slot")
         if not self._reverting and self._active()[:2] == (slot.subtype, _NEW):
             return
+        self._check_settled()
         head = bytearray(36)
         slot.readinto(0, head)
         self.check_image(head, slot.size)
-        self._check_settled()
         try:
             slot.partition.set_boot()
         except OSError as error:
