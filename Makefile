@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Every command of the project.  Each one sets up what it needs, under build/, and does nothing twice.
+# Every command of the project. Each one sets up what it needs, under build/, and does nothing
+# twice.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -14,15 +15,18 @@ RECIPE := tools/setup/lib.sh build/.choice
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo "Elsewhere than on Debian 12 or later: MICROPYTHON=binary (and MICROPYTHON32=, MPY_CROSS=) or MPY_DIR=checkout."
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@echo "Elsewhere than on Debian 12 or later, name a checkout of MicroPython with MPY_DIR=,"
+	@echo "or a unix binary with MICROPYTHON= (and MICROPYTHON32=, MPY_CROSS=)."
 
 # ---- set-up
 
 .PHONY: setup
-setup: build/venv/.stamp $(BIN)/micropython $(BIN)/micropython32 $(BIN)/mpy-cross ## get and build all that the rest needs
+setup: build/venv/.stamp ## get and build all that the rest needs
+setup: $(BIN)/micropython $(BIN)/micropython32 $(BIN)/mpy-cross
 
-# Changes only when another interpreter or MicroPython is chosen, and then everything is made anew from it.
+# Changes only when another interpreter or MicroPython is chosen, and then everything is made anew
+# from it.
 build/.choice: FORCE
 	@mkdir -p build
 	@choice='$(PYTHON) $(MICROPYTHON) $(MICROPYTHON32) $(MPY_CROSS) $(MPY_DIR)'; \
@@ -52,8 +56,8 @@ $(BIN)/micropython32-frozen: $(UNIX) tools/setup/manifest_frozen.py $(DEVICE)
 .PHONY: lock
 lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock
 	$(VENV)/pip install -q uv
-	$(VENV)/uv pip compile -q --universal --python-version 3.10 --upgrade --generate-hashes --no-annotate --no-header \
-	    --extra dev pyproject.toml -o requirements.lock
+	$(VENV)/uv pip compile -q --universal --python-version 3.10 --upgrade --generate-hashes \
+	    --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
 
 # ---- checks
 
@@ -77,8 +81,8 @@ lint: setup ## style, spelling, types, and does every device file compile
 	$(VENV)/mypy
 	@for file in $(DEVICE); do $(BIN)/mpy-cross -o /dev/null $$file || exit 1; done
 	@for script in .ci/run tools/setup/*.sh; do bash -n $$script || exit 1; done
-	@! grep -L 'SPDX-License-Identifier: MIT' $$(git ls-files '*.py' '*.sh' '*.c' '*.h' '*.toml' Makefile .ci/run) \
-	    | sed 's/$$/: no SPDX line/' | grep . >&2
+	@! git ls-files '*.py' '*.sh' '*.c' '*.h' '*.toml' Makefile .ci/run \
+	    | xargs grep -L 'SPDX-License-Identifier: MIT' | sed 's/$$/: no SPDX line/' | grep . >&2
 
 .PHONY: format
 format: setup ## put the layout of all Python files right

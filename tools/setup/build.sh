@@ -4,7 +4,7 @@
 #   mpy-cross              the compiler to .mpy
 #   micropython            unix port, 64-bit
 #   micropython32          the same for 32-bit: objects and heap figures like a board's
-#   micropython32-frozen   the same with this checkout's device library frozen in, for heap figures of a board build
+#   micropython32-frozen   the same with this checkout's device library frozen in, as on a board
 # All of them have asyncio and ssl frozen in, as boards do, and no ffi, which boards do not have.
 # Usage: build.sh PROGRAM
 
@@ -15,7 +15,8 @@ mpy=$BUILD/src/micropython
 out=$BUILD/bin/$program
 lock
 
-# What this machine cannot get is said here and skipped by name in the tests; a CI run must have everything.
+# What this machine cannot get is said here and skipped by name in the tests; a CI run must have
+# everything.
 lacking() {
     rm -f "$out"
     [ "${CI:-}" = true ] && die "$program $1"
@@ -47,14 +48,16 @@ build() {    # folder, objects, make arguments...
     mkdir -p "$objects"
     # MAKEFLAGS would hand our own make's job server and variables down to MicroPython's.
     # Its assertions about warnings are for its developers' compilers, hence -Wno-error.
-    quietly env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL make -s -C "$mpy/$dir" -j"$jobs" BUILD="$objects" \
+    quietly env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
+        make -s -C "$mpy/$dir" -j"$jobs" BUILD="$objects" \
         PYTHON="${PYTHON:-python3}" CFLAGS_EXTRA=-Wno-error "$@"
 }
 unix() {    # objects, manifest, make arguments...
     local objects=$1 manifest=$2
     shift 2
     export MICROPY_MPYCROSS=$BUILD/bin/mpy-cross
-    build ports/unix "$objects" VARIANT=standard MICROPY_PY_FFI=0 MICROPY_PY_BTREE=0 MICROPY_SSL_MBEDTLS=1 \
+    build ports/unix "$objects" VARIANT=standard \
+        MICROPY_PY_FFI=0 MICROPY_PY_BTREE=0 MICROPY_SSL_MBEDTLS=1 \
         FROZEN_MANIFEST="$here/$manifest" "$@"
     put "$BUILD/obj/$objects/micropython"
 }

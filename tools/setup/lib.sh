@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Shared by the set-up scripts: sourced, never run.  Sets ROOT and BUILD and offers a few small functions.
+# Shared by the set-up scripts: sourced, never run. Sets ROOT and BUILD, offers small functions.
 
 set -euo pipefail
 export LC_ALL=C
@@ -24,12 +24,13 @@ lock() {
     fi
 }
 
-# True when STAMP is there and nothing that decided it changed since: what a script asks after it got the lock.
+# True when STAMP is there and nothing that decided it changed since: what a script asks after it
+# got the lock.
 fresh() {    # stamp, inputs...
     local stamp=$1 input
     shift
     [ -e "$stamp" ] || return 1
-    for input in "$0" "$BUILD/.choice" "$@"; do
+    for input in "$0" "${BASH_SOURCE[0]}" "$BUILD/.choice" "$@"; do
         [ -e "$input" ] && [ "$input" -nt "$stamp" ] && return 1
     done
     return 0
@@ -41,7 +42,8 @@ is_debian() {
     (. /etc/os-release && [ "${ID:-}" = debian ] && [ "${VERSION_ID:-99}" -ge 12 ])
 }
 
-# Runs a command quietly; shows its output only when it fails, because a build log of a thousand lines hides its error.
+# Runs a command quietly; shows its output only when it fails, because a build log of a thousand
+# lines hides its error.
 quietly() {
     local log
     log=$(mktemp)

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 # Makes sure that the machine has the Debian packages that the set-up and the tests need.
-# Looks first and asks for nothing that is there.  This is the only place that may need root.
+# Looks first and asks for nothing that is there. This is the only place that may need root.
 # Usage: packages.sh STAMP
 
 . "$(dirname "$0")/lib.sh"
@@ -30,7 +30,8 @@ if is_debian; then
     "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     if [ -z "${MICROPYTHON:-}" ] && [ -z "${MPY_DIR:-}" ]; then
         has dpkg-source || want dpkg-dev
-        ls /usr/share/keyrings/debian-archive-keyring.* >/dev/null 2>&1 || want debian-archive-keyring
+        ls /usr/share/keyrings/debian-archive-keyring.* >/dev/null 2>&1 \
+            || want debian-archive-keyring
     fi
     if [ -z "${MICROPYTHON:-}" ] && [ "$(uname -m)" = x86_64 ]; then
         compiles -m32 || want gcc-multilib      # for micropython32
@@ -43,11 +44,14 @@ if [ ${#missing[@]} -gt 0 ]; then
     elif has sudo && sudo -n true 2>/dev/null; then
         as_root=(sudo -n)
     else
-        die "these packages are missing, install them as root and run this again: apt-get install ${missing[*]}"
+        die "packages are missing, run as root: apt-get install ${missing[*]}"
     fi
     say "installing ${missing[*]}"
-    # A broken third-party source of the machine must not stop us: the install below tells what matters.
-    "${as_root[@]}" apt-get -qq update </dev/null >/dev/null || say "apt-get update had errors, going on"
-    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    # A broken third-party source of the machine must not stop us: the install below tells what
+    # matters.
+    "${as_root[@]}" apt-get -qq update </dev/null >/dev/null \
+        || say "apt-get update had errors, going on"
+    quietly "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 touch "$stamp"

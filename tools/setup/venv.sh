@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# Makes build/venv: exactly the packages of requirements.lock (versions and digests), and this project, editable.
+# Makes build/venv: exactly the packages of requirements.lock (versions and digests), and this
+# project, editable.
 # Usage: venv.sh STAMP
 
 . "$(dirname "$0")/lib.sh"
@@ -9,9 +10,10 @@ lock
 fresh "$stamp" "$ROOT/requirements.lock" "$ROOT/pyproject.toml" && exit 0
 
 venv=$BUILD/venv
-wanted=$("${PYTHON:-python3}" -c 'import sys; print(sys.base_prefix, sys.version_info[:2])')
+which='import sys, venv; print(sys.base_prefix, sys.version_info[:2])'
 # A venv of another interpreter, or one that was cut while it was made, is made again.
-if [ "$("$venv/bin/python" -c 'import sys, pip; print(sys.base_prefix, sys.version_info[:2])' 2>/dev/null)" != "$wanted" ]; then
+wanted=$("${PYTHON:-python3}" -c "$which")
+if [ "$("$venv/bin/python" -c "import pip; $which" 2>/dev/null)" != "$wanted" ]; then
     say "making build/venv"
     quietly "${PYTHON:-python3}" -m venv --clear "$venv"
 fi

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures that tests share: the programs of the set-up, how to call them, how deep to dig.
+
+A program that this machine cannot get is named at the start of the run and skips the tests that
+need it. In CI (CI=true) nothing may be skipped or expected to fail: such a test counts as failed,
+so that green means that everything ran.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+BIN = REPO / "build" / "bin"
+CI = os.environ.get("CI") == "true"
+PROGRAMS = ("micropython", "micropython32", "mpy-cross")
+
+# What `import` finds in a MicroPython of the tests, first to last; relative to the root, where
+# tests run.
+MICROPYPATH = ":".join((".frozen", "lib", "boards/esp32", "host_tests", "host_tests/mp"))
+
+
+def _program(name):
+    path = BIN / name
+    if not path.exists():
+        pytest.skip(f"no build/bin/{name} on this machine: see `make setup`")
+    return path
+
+
+@pytest.fixture(scope="session")
+def repo():
+    """The root folder of the project."""
+    return REPO
+
+
+@pytest.fixture(scope="session")
+def micropython():
+    """Path of the unix MicroPython, 64-bit."""
+    return _program("micropython")
+
+
+@pytest.fixture(scope="session")
+def micropython32():
+    """Path of the unix MicroPython, 32-bit: heap figures like a board's."""
+    return _program("micropython32")
+
+
+@pytest.fixture(scope="session")
+def mpy_cross():
+    """Path of the compiler to .mpy."""
+    return _program("mpy-cross")
+
+
+@pytest.fixture(scope="session", params=["micropython", "micropython32"])
+def any_micropython(request):
+    """Each MicroPython in turn."""
+    return _program(request.param)
+
+
+@pytest.fixture(scope="session")
+def micropython_env():
+    """Environment in which MicroPython, run in the root, finds library, adapter and tests."""
+    return {**os.environ, "MICROPYPATH": MICROPYPATH}
+
+
+@pytest.fixture(scope="session")
+def run_micropython(micropython_env):
+    """run(program, arguments..., heap=, timeout=): runs a MicroPython in the root to its end."""
+
+    def run(program, *arguments, heap="8m", timeout=300):
+        return subprocess.run(
+            [program, "-X", f"heapsize={heap}", *arguments],
+            cwd=REPO,
+            env=micropython_env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            errors="replace",
+            timeout=timeout,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def soak():
+    """True under `make soak`: tests over many cases then take all of them."""
+    return os.environ.get("SOAK") == "1"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes seconds; left out by `make test-fast`")
+
+
+def pytest_report_header(config):
+    lacking = [name for name in PROGRAMS if not (BIN / name).exists()]
+    if not lacking:
+        return None
+    return [f"LACKING, tests are SKIPPED: build/bin/{name} (see `make setup`)" for name in lacking]
+
+
+def _forbid_skip(report):
+    if CI and (report.skipped or hasattr(report, "wasxfail")):
+        why = getattr(report, "wasxfail", None) or report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped or expected to fail, which CI does not allow: {why}"
+        if hasattr(report, "wasxfail"):
+            del report.wasxfail
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item, call):
+    return _forbid_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report(collector):
+    return _forbid_skip((yield))
