@@ -187,7 +187,7 @@ def _digits(k, s):
 
 def _cached(point):
     x, y, z, t = point
-    return y - x, y + x, _mul(2 * _D, t), 2 * z
+    return y - x, y + x, _mul(_D, 2 * t), 2 * z
 
 
 def _add(point, cached):
