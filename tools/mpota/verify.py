@@ -23,6 +23,8 @@ from urllib.request import Request, urlopen
 
 from mpota import names
 from mpota.errors import MpotaError, RefusedError
+from mpota.release import BLOCK
+from mpota.rollout import EVERYBODY
 
 _TIMEOUT_S = 30
 _CHUNK = 4096
@@ -99,24 +101,29 @@ class Role:
 
 @dataclass(frozen=True)
 class SeenRelease:
+    """What is signed about a release. The fields are as they were found, of any type."""
+
     path: str
-    version: str
-    seq: int
-    minseq: int
-    chip: str
-    boards: list[str]
+    version: Any
+    seq: Any
+    minseq: Any
+    chip: Any
     length: int
     problem: str  # "" if its files are whole
 
 
 @dataclass(frozen=True)
 class SeenRollout:
+    """What is signed about a rollout. The fields are as they were found, of any type."""
+
     path: str
-    release: str
-    seq: int
-    percent: int
-    halt: bool
-    answer: str  # "" if a device without an image would be offered it, else the reason
+    release: Any
+    seq: Any
+    percent: Any
+    groups: Any
+    halt: Any
+    not_before: Any
+    problem: str  # "" if a device whose turn it is would follow it, else the device's reason
 
 
 @dataclass
@@ -236,7 +243,7 @@ def _list(device: _Device, source: Source, delegated: list[str], time: str) -> S
         for path, target in sorted(signed[role]["targets"].items()):
             custom = target.get("custom")
             if role == "rollout":
-                seen.rollouts.append(_rollout(device, path, custom, time))
+                seen.rollouts.append(_rollout(device, path, time))
             elif isinstance(custom, dict) and "blocks" in custom:
                 seen.releases.append(_release(device, source, path))
     seen.releases.sort(key=lambda release: (release.path.split("/")[1], release.seq))
@@ -244,25 +251,22 @@ def _list(device: _Device, source: Source, delegated: list[str], time: str) -> S
         if release.problem:
             seen.problems.append(f"{release.path}: {release.problem}")
     for rollout in seen.rollouts:
-        if rollout.answer and not rollout.halt and rollout.answer not in _HARMLESS:
-            seen.problems.append(f"{rollout.path}: {rollout.answer}")
+        if rollout.problem:
+            seen.problems.append(f"{rollout.path}: {rollout.problem}")
     return seen
-
-
-# Reasons that depend on the device or the moment: nothing is wrong with the repository.
-_HARMLESS = ("not this device's turn", "not before")
 
 
 def _release(device: _Device, source: Source, path: str) -> SeenRelease:
     image = device.follow(device.client.find(path))
+    if image is None:
+        return SeenRelease(path, None, None, None, None, 0, "its role may not name it")
     custom = image.custom
     return SeenRelease(
         path=path.rpartition("/")[0],
-        version=custom["version"],
-        seq=custom["seq"],
-        minseq=custom["minseq"],
-        chip=custom["chip"],
-        boards=custom["boards"],
+        version=custom.get("version"),
+        seq=custom.get("seq"),
+        minseq=custom.get("minseq"),
+        chip=custom.get("chip"),
         length=image.length,
         problem=_check_files(device, source, image),
     )
@@ -273,6 +277,9 @@ def _check_files(device: _Device, source: Source, image: Any) -> str:
     from ota.errors import ImageError
     from ota.image.blocks import BlockList
 
+    size, digest = image.custom.get("block"), image.custom.get("digest")
+    if type(size) is not int or type(digest) is not int or size < 1:
+        return "release without a proper block list"
     blocks = device.follow(device.client.find(image.custom["blocks"]))
     if blocks is None or blocks.role != image.role:
         return "block list is not signed"
@@ -284,9 +291,8 @@ def _check_files(device: _Device, source: Source, image: Any) -> str:
         if len(data) != target.length or sha256(data).hexdigest() != target.hashes["sha256"]:
             return f"{target.path} is not what was signed"
         contents.append(data)
-    size = image.custom["block"]
     try:
-        digests = BlockList(io.BytesIO(contents[1]), image.length, size, image.custom["digest"])
+        digests = BlockList(io.BytesIO(contents[1]), image.length, size, digest)
         for block in range(digests.count):
             data = contents[0][block * size :][:size].ljust(size, b"\xff")
             if not digests.matches(block, data):
@@ -304,18 +310,33 @@ def _read_target(source: Source, target: Any) -> bytes | None:
         return body.read(target.length + 1)
 
 
-def _rollout(device: _Device, path: str, custom: dict[str, Any], time: str) -> SeenRollout:
-    """Ask the device's rule about a device without any image, for which it is always the turn."""
-    _, product, board, channel = path.split("/")
-    answer = _ask(device, path, product, board, channel, time)
+def _rollout(device: _Device, path: str, time: str) -> SeenRollout:
+    rollout = device.follow(device.client.find(path))
+    custom: dict[str, Any] = {}
+    problem = "its role may not say that"
+    if rollout is not None and isinstance(rollout.custom, dict):
+        custom = dict(rollout.custom)
+        problem = _follow(device, path, rollout, time)
     return SeenRollout(
-        path, custom["release"], custom["seq"], custom["percent"], custom["halt"] is True, answer
+        path=path,
+        release=custom.get("release"),
+        seq=custom.get("seq"),
+        percent=custom.get("percent"),
+        groups=custom.get("groups"),
+        halt=custom.get("halt"),
+        not_before=custom.get("not_before"),
+        problem=problem,
     )
 
 
-def _ask(device: _Device, path: str, product: str, board: str, channel: str, time: str) -> str:
+def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
+    """Ask the device's rule as a device that has no image yet; return its reason against, or "".
+
+    Whose turn it is, and when, is not the question: these fields are taken as if they said now.
+    """
     import ota.offer as offer
 
+    _, product, board, channel = path.split("/")
     facts: dict[str, Any] = {
         "product": product,
         "board": board,
@@ -325,17 +346,22 @@ def _ask(device: _Device, path: str, product: str, board: str, channel: str, tim
         "kind": "firmware",
         "chip": "",
         "library": "source",
-        "block_size": 4096,
+        "block_size": BLOCK,
     }
-    memory = {"minseq": 0, "rejected": [], "trial": None, "images": {}, "utc": "", "last": None}
+    memory = {"minseq": 0, "rejected": [], "trial": None}
+    custom = rollout.custom
+    if custom.get("halt") is True:
+        custom["halt"] = False
+    if type(custom.get("percent")) is int and 0 <= custom["percent"] <= EVERYBODY:
+        custom["percent"] = EVERYBODY
+    if type(custom.get("not_before")) is str:
+        del custom["not_before"]
     try:
-        rollout = device.follow(device.client.find(path))
         wanted, attempt = offer.wanted(facts, memory, 0, names.IMAGE_NAME, time, rollout)
         image = device.follow(device.client.find(wanted))
-        if image is not None:
-            facts["chip"] = image.custom["chip"]
-        seq = rollout.custom["seq"]
-        offer.fits(facts, memory, 0, _ANY_SLOT, seq, attempt, image)
+        if image is not None and image.custom:
+            facts["chip"] = image.custom.get("chip")
+        offer.fits(facts, memory, 0, _ANY_SLOT, custom["seq"], attempt, image)
     except offer.NotOffered as reason:
-        return str(reason.args[0])
+        return " ".join(str(fact) for fact in reason.args)
     return ""

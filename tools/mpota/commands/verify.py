@@ -49,10 +49,15 @@ def run(args: argparse.Namespace) -> None:
         what = f"{release.path} seq {release.seq} minseq {release.minseq}, {release.length} bytes"
         lines.append(f"{what}: {'bad: ' + release.problem if release.problem else 'whole'}")
     for rollout in seen.rollouts:
-        state = "halted" if rollout.halt else f"{rollout.percent / 100:g} %"
-        answer = rollout.answer or "offered"
-        lines.append(f"{rollout.path}: {rollout.release} seq {rollout.seq}, {state}: {answer}")
+        state = "halted" if rollout.halt else f"{(rollout.percent or 0) / 100:g} %"
+        if rollout.groups:
+            state += f", and groups {' '.join(rollout.groups)}"
+        if rollout.not_before:
+            state += f", not before {rollout.not_before}"
+        verdict = f"bad: {rollout.problem}" if rollout.problem else "good"
+        lines.append(f"{rollout.path}: {rollout.release} seq {rollout.seq}, {state}: {verdict}")
     if seen.problems:
-        common.show(args, {}, lines) if not args.json else None
+        if not args.json:  # with --json the facts go out together with the failure
+            common.show(args, {}, lines)
         raise RefusedError(seen.problems[0], where, "publish again", seen.facts())
     common.show(args, seen.facts(), lines)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: MIT
+"""A repository for tests of `mpota`, clients that judge it, and power cuts on the host.
+
+Two clients that know nothing of each other look at what was made: python-tuf's own, and
+the device's (`mpota.verify` runs it).
+"""
+
+import os
+import shutil
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from sim import image
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.ngclient import Updater
+from tuf.ngclient.fetcher import FetcherInterface
+
+from mpota import publish, release, setup, verify
+from mpota.repository import open_repository
+from mpota.workspace import Board, open_workspace
+
+NOW = datetime.now(timezone.utc).replace(microsecond=0)  # ngclient looks at the real clock
+DAY = timedelta(days=1)
+BOARD = "board"
+SLOT = 0x10000
+BOARDS = {BOARD: Board("esp32", SLOT), "other": Board("esp32c3", SLOT)}
+PRODUCT = "sensor"
+IMAGE = "fw/sensor/board/{}/firmware.bin"
+ROLLOUT = "rollout/sensor/board/{}"
+
+
+def nobody(name):
+    """An `ask` for keys without a passphrase."""
+    raise AssertionError(f"asked for the passphrase of {name}")
+
+
+def make(folder, profile="solo", **changes):
+    """Make a repository with open keys in `folder` and return its Workspace."""
+    wanted = {"products": [PRODUCT], "boards": BOARDS, "passphrase": None, "now": NOW}
+    setup.init(folder, profile=profile, **{**wanted, **changes})
+    return open_workspace(folder)
+
+
+def build(version="1", length=20000, chip="esp32"):
+    return image.build(chip, length=length, version=version)
+
+
+def put_image(folder, version="1", **changes):
+    """Write an honest image into a file and return its path."""
+    path = Path(folder) / f"app-{version}.bin"
+    path.write_bytes(build(version, **changes))
+    return path
+
+
+def wanted(version, **changes):
+    return release.Wanted(
+        **{"product": PRODUCT, "boards": [BOARD], "version": version, "channel": "stable"} | changes
+    )
+
+
+def make_release(workspace, version="1", path=None, now=NOW, keyring=None, **changes):
+    """Release an image of its own for `version`, and return what `publish_release` did."""
+    path = path or put_image(workspace.folder, version)
+    repository = open_repository(workspace)
+    what = wanted(version, **changes)
+    made = release.prepare(repository, what, path)
+    keyring = keyring or workspace.keyring(nobody)
+    return release.publish_release(repository, made, what, keyring, now)
+
+
+def publish_to(workspace, destination, **changes):
+    return publish.publish(open_repository(workspace), Path(destination), **changes)
+
+
+def clone(workspace, folder):
+    """Return a copy of a working folder, to try something on."""
+    shutil.copytree(workspace.folder, folder)
+    return open_workspace(folder)
+
+
+def first_root(workspace):
+    return (workspace.metadata / "1.root.json").read_bytes()
+
+
+class FolderFetcher(FetcherInterface):
+    """Gives python-tuf's client the files below a folder."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def _fetch(self, url):
+        path = self.folder / unquote(urlsplit(url).path).lstrip("/")
+        if not path.is_file():
+            raise DownloadHTTPError("absent", 404)
+        yield path.read_bytes()
+
+
+class Client:
+    """python-tuf's client, starting anew from a trusted root."""
+
+    def __init__(self, served, root, scratch):
+        shutil.rmtree(scratch, ignore_errors=True)
+        (Path(scratch) / "targets").mkdir(parents=True)
+        self.updater = Updater(
+            str(scratch),
+            "https://repository/metadata/",
+            str(Path(scratch) / "targets"),
+            "https://repository/targets/",
+            FolderFetcher(served),
+            bootstrap=root,
+        )
+        self.updater.refresh()
+
+    def find(self, path):
+        return self.updater.get_targetinfo(path)
+
+    def download(self, path):
+        return Path(self.updater.download_target(self.find(path))).read_bytes()
+
+
+def see(served, root, now=NOW):
+    """What a device would say about the repository in the folder `served`."""
+    return verify.verify(verify.open_source(str(served), None), root, now)
+
+
+class PowerCut(BaseException):
+    """So that no handler in the code under test can swallow it."""
+
+
+@contextmanager
+def cut_at(number):
+    """Cut the power at the `number`-th file operation, yield the list of operations that began.
+
+    Even numbers cut before the operation, odd ones after it. A cut before fsync leaves half
+    of the file, the worst that a file system may do with bytes that were not synced.
+    """
+    began = []
+    names = ("open", "fsync", "replace", "rename", "link", "mkdir", "unlink", "rmdir")
+    real = {name: getattr(os, name) for name in names}
+
+    def wrap(name):
+        def operation(*args, **kwargs):
+            began.append(name)
+            mine = len(began) - 1 == number // 2
+            if mine and number % 2 == 0:
+                if name == "fsync":
+                    tear(args[0])
+                raise PowerCut
+            try:
+                result = real[name](*args, **kwargs)
+            except OSError:
+                if mine:
+                    raise PowerCut from None
+                raise
+            if mine:
+                if name == "open":
+                    os.close(result)
+                raise PowerCut
+            return result
+
+        return operation
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in names:
+            patch.setattr(os, name, wrap(name))
+        yield began
+
+
+def tear(fd):
+    size = os.fstat(fd).st_size
+    if os.path.isfile(f"/proc/self/fd/{fd}") and size:
+        os.truncate(f"/proc/self/fd/{fd}", size // 2)
