@@ -91,11 +91,11 @@ format: setup ## put the layout of all Python files right
 
 .PHONY: size
 size: setup ## sizes on a device, compared with size.csv and their bars
-	$(VENV)/python tools/bench/run.py --only size --no-write
+	$(VENV)/python tools/bench/run.py --only size
 
 .PHONY: size-update
 size-update: setup ## write today's sizes to size.csv
-	$(VENV)/python tools/bench/run.py --only size --no-write --update-size
+	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
 bench: setup $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json

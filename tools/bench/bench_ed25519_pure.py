@@ -42,7 +42,9 @@ print(best(lambda: Sha512(data).digest()))
 """
 
 
-def _run(micropython, path, program, heap):
+def _run(
+    micropython: Path, path: str, program: str, heap: str | int
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [micropython, "-X", f"heapsize={heap}", "-c", program],
         cwd=path,
@@ -53,7 +55,7 @@ def _run(micropython, path, program, heap):
     )
 
 
-def _smallest_heap(micropython, path, program):
+def _smallest_heap(micropython: Path, path: str, program: str) -> int:
     """Return the smallest heap in bytes, to 256, in which `program` ends well."""
     low, high = 0, 512
     while high - low > 1:
@@ -65,9 +67,12 @@ def _smallest_heap(micropython, path, program):
     return high * 256
 
 
-def figures(micropython=REPO / "build/bin/micropython32", mpy_cross=REPO / "build/bin/mpy-cross"):
+def figures(
+    micropython: Path = REPO / "build/bin/micropython32",
+    mpy_cross: Path = REPO / "build/bin/mpy-cross",
+) -> dict[str, float]:
     """Return name -> number: milliseconds, bytes of heap, bytes of .mpy."""
-    found = {}
+    found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "ota", "trust")
         target.mkdir(parents=True)
@@ -90,4 +95,4 @@ def figures(micropython=REPO / "build/bin/micropython32", mpy_cross=REPO / "buil
 
 
 if __name__ == "__main__":
-    print(json.dumps(figures(*sys.argv[1:]), indent=2))
+    print(json.dumps(figures(*map(Path, sys.argv[1:])), indent=2))
