@@ -288,7 +288,10 @@ class SlotBootContract:
             self.hard_reset()
             self.assertEqual(self.running_identity(), self.old)
 
-        self.assertTrue(self.sweep(prepare, lambda: self.boot.try_next(self.boot.spare), judge) > 1)
+        def act():
+            self.boot.try_next(self.boot.spare)
+
+        self.assertTrue(self.sweep(prepare, act, judge) > 1)
 
     def test_cut_in_confirm(self):
         def prepare():
@@ -307,7 +310,10 @@ class SlotBootContract:
             self.hard_reset()
             self.assertEqual(self.running_identity(), runs)
 
-        self.assertTrue(self.sweep(prepare, lambda: self.boot.confirm(), judge) > 1)
+        def act():
+            self.boot.confirm()
+
+        self.assertTrue(self.sweep(prepare, act, judge) > 1)
 
     def test_cut_in_erase_and_program_stays_in_its_block(self):
         def prepare():

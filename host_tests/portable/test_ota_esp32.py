@@ -4,6 +4,8 @@
 import unittest
 
 from contract_slot_boot import SlotBootContract
+
+from ota.errors import ImageError, OtaError, SlotError, StateError
 from sim import image, table
 from sim.chip import (
     ABORTED,
@@ -20,8 +22,6 @@ from sim.chip import (
     machine,
 )
 from sim.flash import TEARS, Flash, PowerCut, _random
-
-from ota.errors import ImageError, OtaError, SlotError, StateError
 
 IMAGES = [image.build(version=str(n), length=9216 + 1024 * n) for n in range(6)]
 COMBINED = image.combined(IMAGES[2], table.build(table.SMALL))

@@ -8,7 +8,7 @@ offsets; abort() when the running slot is written; no check that a switch makes 
     board = Board(flash)
     board.power_on()             # the bootloader runs; board.running is the partition it chose
     with board:                  # `import esp32, machine` give the simulated modules
-        ...                      # raises HardReset, Panic, DeepSleep or PowerCut: all BaseException
+        ...                      # may raise a ChipReset or PowerCut, which are BaseException
     board.reset()                # the next life
 
 The bootloader's rules: ESP-IDF bootloader_utility.c, bootloader_common.c; set_boot and confirm:
@@ -157,14 +157,21 @@ class Board:
 
     # Life and death.
 
-    def power_on(self, cause=PWRON_RESET):
-        """Boot. Raises BootLoop when nothing can be booted, PowerCut when the flash says so."""
+    def power_on(self, cause=PWRON_RESET, running=None):
+        """Boot. Raises BootLoop when nothing can be booted, PowerCut when the flash says so.
+
+        After a deep sleep or a soft reset no slot is chosen: what ran goes on. `running` is its
+        label where this object does not know it.
+        """
         self.flash.power_on()
         self.cause = cause
         self.watchdog.clear()
         self._read_table()
-        if cause == DEEPSLEEP_RESET and self.running is not None:
-            return
+        if cause in (DEEPSLEEP_RESET, SOFT_RESET):
+            if running is not None:
+                self.running = self.row(running)
+            if self.running is not None:
+                return
         self.running = None
         self._bootloader()
 
@@ -181,11 +188,14 @@ class Board:
             self.power_on(cause)
             with self:
                 program()
-        except PowerCut:
-            return "cut"
         except ChipReset as reset:
             return type(reset)
-        return "end"
+        except BaseException:
+            # Closing a file that the cut broke raises something else on the way up; what a chip
+            # without power "raises" means nothing.
+            if self.flash.powered:
+                raise
+        return "end" if self.flash.powered else "cut"
 
     def __enter__(self):
         self.install()
@@ -509,7 +519,8 @@ class Partition:
         if row is None:
             raise OSError(_ENOENT)
         self._board = board
-        self._life = board.flash.lives
+        self.flash = board.flash
+        self._life = self.flash.lives
         self._row = row
         self._block_size = block_size
 
@@ -543,7 +554,7 @@ class Partition:
         self._alive()
         addr = _int32(block * self._block_size + offset)
         self._bounds(addr, len(buf))
-        self._board.flash.read(self._row[2] + addr, buf)
+        self.flash.read(self._row[2] + addr, buf)
 
     def writeblocks(self, block, buf, offset=None):
         if isinstance(buf, str):
@@ -569,7 +580,7 @@ class Partition:
         _current().mark_valid()
 
     def _alive(self):
-        if self._board.flash.lives != self._life:
+        if self.flash.lives != self._life:
             raise PowerCut("an object of an earlier life")
 
     def _bounds(self, addr, length):
@@ -588,7 +599,7 @@ class Partition:
         addr += self._row[2]
         self._board.check_write(addr, length)
         for at in range(addr, addr + length, SECTOR):
-            self._board.flash.erase(at)
+            self.flash.erase(at)
 
     def _program(self, addr, buf):
         self._alive()
@@ -598,7 +609,7 @@ class Partition:
         done = 0
         while done < len(buf):
             count = min(SECTOR - (addr + done) % SECTOR, len(buf) - done)
-            self._board.flash.program(addr + done, bytes(buf[done : done + count]))
+            self.flash.program(addr + done, bytes(buf[done : done + count]))
             done += count
 
     def _erase_around(self, addr, length):
@@ -643,11 +654,11 @@ class RTC:
             t = time.gmtime(now)
             return (t[0], t[1], t[2], t[6], t[3], t[4], t[5], 0)
         year, month, day, _weekday, hour, minute, second = value[:7]
-        board.clock_offset += _seconds(year, month, day, hour, minute, second) - now
+        board.clock_offset += seconds_of(year, month, day, hour, minute, second) - now
         return None
 
 
-def _seconds(year, month, day, hour, minute, second):
+def seconds_of(year, month, day, hour, minute, second):
     """Return seconds since 1970 of a UTC date (the unix port's epoch too)."""
     if month < 3:
         year -= 1

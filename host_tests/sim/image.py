@@ -133,9 +133,9 @@ def _descriptor(version, project, idf="v5.4.2", secure_version=0, elf=b""):
 def build(chip="esp32", modules=None, length=None, version="", project="", **changes):
     """Return an application image.
 
-    `modules` is a dict: name of a frozen file ("main.py") to its source. `length` (bytes, a multiple
-    of 16) is filled up with noise that depends on `version`; without it the image is as short as it
-    can be. `changes` go to the header: min_revision, max_revision, hashed.
+    `modules` is a dict: name of a frozen file ("main.py") to its source. `length` (bytes, a
+    multiple of 16) is filled up with noise that depends on `version`; without it the image is as
+    short as it can be. `changes` go to the header: min_revision, max_revision, hashed.
     """
     drom, irom, ram, _boot, _base = _MEMORY[chip]
     hashed = changes.get("hashed", 1)
@@ -209,8 +209,8 @@ class Invalid(Exception):
 def verify(read, addr, size, chip="esp32", revision=300, booting=False):
     """Return the length of the image at `addr` in a partition of `size` bytes, or raise Invalid.
 
-    `read(addr, buf)` reads flash. `booting`: the bootloader's own additional check, that no segment
-    goes where it runs itself; `set_boot` does not make it.
+    `read(addr, buf)` reads flash. `booting`: the bootloader's own additional check, that no
+    segment goes where it runs itself; `set_boot` does not make it.
     """
     drom, irom, _ram, boot, _base = _MEMORY[chip]
     if size > 16 << 20:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """ESP-IDF partition tables: the bytes at 0x8000, and the tables that tests use.
 
-A row is (type, subtype, address, size, label). The table is 32-byte entries, then an entry with the
-MD5 of those before it, then 0xFF.
+A row is (type, subtype, address, size, label). The table is 32-byte entries, then an entry with
+the MD5 of those before it, then 0xFF.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _ENTRY = "<2sBBII16sI"
 _END = b"\xff" * 32
 _MD5 = b"\xeb\xeb" + b"\xff" * 14
 
-# ESP32_GENERIC, variant OTA. Before 1.26 it had the last row; since then "vfs" is made at run time.
+# ESP32_GENERIC, variant OTA. Before 1.26 its table listed vfs, since then it is made at run time.
 OTA_4M = (
     (DATA, 2, 0x9000, 0x4000, "nvs"),
     (DATA, 0, 0xD000, 0x2000, "otadata"),
