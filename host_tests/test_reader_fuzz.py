@@ -176,7 +176,13 @@ def test_reader_agrees_with_json_and_securesystemslib():
 
 
 def test_every_token_inside_a_small_document():
-    for before, after in ((b"", b""), (b"[", b"]"), (b'["', b'"]'), (b'{"b":', b"}"), (b"[0,", b"]")):
+    for before, after in (
+        (b"", b""),
+        (b"[", b"]"),
+        (b'["', b'"]'),
+        (b'{"b":', b"}"),
+        (b"[0,", b"]"),
+    ):
         for token in TOKENS:
             for other in [b"", *TOKENS]:
                 document = before + token + other + after + b"\n"
