@@ -13,7 +13,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from sim import image
 from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
@@ -21,6 +20,7 @@ from tuf.ngclient.fetcher import FetcherInterface
 from mpota import publish, release, setup, verify
 from mpota.repository import open_repository
 from mpota.workspace import Board, open_workspace
+from sim import image
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)  # ngclient looks at the real clock
 DAY = timedelta(days=1)
@@ -57,7 +57,8 @@ def put_image(folder, version="1", **changes):
 
 def wanted(version, **changes):
     return release.Wanted(
-        **{"product": PRODUCT, "boards": [BOARD], "version": version, "channel": "stable"} | changes
+        **{"product": PRODUCT, "boards": [BOARD], "version": version, "channel": "stable"}
+        | changes
     )
 
 

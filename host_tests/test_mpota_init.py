@@ -7,11 +7,11 @@ import subprocess
 
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from mpota_world import BOARDS, NOW, PowerCut, cut_at, first_root, make, see
 
 from mpota import files, keys, repository, setup
 from mpota.errors import MpotaError
 from mpota.workspace import open_workspace
+from mpota_world import BOARDS, NOW, PowerCut, cut_at, first_root, make, see
 
 
 def signed(workspace, name):
@@ -242,10 +242,8 @@ def test_cut_anywhere_in_init_leaves_all_or_nothing(tmp_path):
 
 def test_lock_keeps_a_second_run_out(tmp_path):
     workspace = make(tmp_path / "r")
-    with workspace.lock():
-        with pytest.raises(MpotaError, match="another mpota"):
-            with workspace.lock():
-                raise AssertionError("two at once")
+    with workspace.lock(), pytest.raises(MpotaError, match="another mpota"), workspace.lock():
+        raise AssertionError("two at once")
     with workspace.lock():
         pass
 

@@ -18,7 +18,7 @@ class MpotaError(Exception):
     ) -> None:
         super().__init__(what, str(which), todo)
         self.what = what
-        self.which = str(which)
+        self.which = str(which) if str(which).isprintable() else ascii(str(which))
         self.todo = todo
         self.facts = facts  # what was found out all the same, for --json
 

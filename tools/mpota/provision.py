@@ -203,7 +203,8 @@ def compile_mpy(source: Path, name: str) -> bytes:
             check=False,
         )
         if done.returncode != 0:
-            raise MpotaError("mpy-cross failed", source, done.stderr.strip().splitlines()[-1])
+            reason = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise MpotaError("mpy-cross failed", source, reason[-1])
         return out.read_bytes()
 
 

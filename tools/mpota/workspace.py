@@ -28,10 +28,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpota import files
 from mpota.errors import MpotaError
-from mpota.keys import AskPassphrase, Keyring
+
+if TYPE_CHECKING:
+    from mpota.keys import AskPassphrase, Keyring
 
 DEFAULT_FOLDER = "ota-repo"
 SETTINGS = "mpota.json"
@@ -127,6 +130,8 @@ class Workspace:
             yield
 
     def keyring(self, ask: AskPassphrase) -> Keyring:
+        from mpota.keys import Keyring  # here, so that reading settings stays quick
+
         uris = {name: key.uri for name, key in self.settings.keys.items()}
         return Keyring(self.folder, uris, ask)
 

@@ -143,8 +143,8 @@ def show(args: argparse.Namespace, facts: object, lines: Iterable[str]) -> None:
     if args.json:
         print(json.dumps(facts, default=str))
     else:
-        for line in lines:
-            print(line)
+        for line in lines:  # what others signed must not steer this terminal
+            print(line if line.isprintable() else ascii(line))
 
 
 def missing_lines(missing: Iterable[Missing]) -> list[str]:

@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mpota.commands import common
+
+if TYPE_CHECKING:
+    from mpota.verify import SeenRollout
 
 EXAMPLE = "mpota verify www"
 
@@ -48,16 +52,22 @@ def run(args: argparse.Namespace) -> None:
     for release in seen.releases:
         what = f"{release.path} seq {release.seq} minseq {release.minseq}, {release.length} bytes"
         lines.append(f"{what}: {'bad: ' + release.problem if release.problem else 'whole'}")
-    for rollout in seen.rollouts:
-        state = "halted" if rollout.halt else f"{(rollout.percent or 0) / 100:g} %"
-        if rollout.groups:
-            state += f", and groups {' '.join(rollout.groups)}"
-        if rollout.not_before:
-            state += f", not before {rollout.not_before}"
-        verdict = f"bad: {rollout.problem}" if rollout.problem else "good"
-        lines.append(f"{rollout.path}: {rollout.release} seq {rollout.seq}, {state}: {verdict}")
+    lines += [_rollout_line(rollout) for rollout in seen.rollouts]
     if seen.problems:
         if not args.json:  # with --json the facts go out together with the failure
             common.show(args, {}, lines)
         raise RefusedError(seen.problems[0], where, "publish again", seen.facts())
     common.show(args, seen.facts(), lines)
+
+
+def _rollout_line(rollout: SeenRollout) -> str:
+    percent = rollout.percent
+    state = f"{percent / 100:g} %" if isinstance(percent, int) else f"percent {percent}"
+    if rollout.halt:
+        state = "halted"
+    if rollout.groups:
+        state += f", and groups {rollout.groups}"
+    if rollout.not_before:
+        state += f", not before {rollout.not_before}"
+    verdict = f"bad: {rollout.problem}" if rollout.problem else "good"
+    return f"{rollout.path}: {rollout.release} seq {rollout.seq}, {state}: {verdict}"

@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: MIT
+"""The command line: exit codes, JSON, one-line errors, examples that run, true documents."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mpota import cli, clidoc, devtls
+from mpota.commands import common
+from mpota.errors import EXIT_CODES
+from mpota_world import BOARD, DAY, NOW, build, clone, make, make_release
+from sim import image
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    workspace = make(tmp_path_factory.mktemp("first") / "r")
+    make_release(workspace, "1")
+    return workspace
+
+
+@pytest.fixture
+def here(first, tmp_path, monkeypatch):
+    """A folder with a repository, an image and a CA in it; the current one."""
+    clone(first, tmp_path / "ota-repo")
+    (tmp_path / "app.bin").write_bytes(build("2"))
+    shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv(common.PASSPHRASE_ENV, raising=False)
+    return tmp_path
+
+
+# A command line of each verb that succeeds in `here`.
+GOOD = {
+    "init": "init --repo fresh --no-passphrase",
+    "release": "release app.bin --version 2",
+    "rollout": "rollout --percent 12.5 --group roof",
+    "publish": "publish www",
+    "provision": "provision device --url https://updates.example.com/ --ca ca.pem",
+    "verify": "verify",
+    "refresh": "refresh",
+}
+
+
+def test_every_verb_is_tried():
+    assert set(GOOD) == set(cli.VERBS)
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_success_is_exit_0_and_json_is_one_object(here, verb, capsys):
+    assert cli.main([*GOOD[verb].split(), "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert isinstance(json.loads(out), dict) and err == ""
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_success_says_little_and_nothing_on_stderr(here, verb, capsys):
+    assert cli.main(GOOD[verb].split()) == 0
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) < 12 and err == ""
+
+
+def test_json_of_a_release_has_what_a_script_needs(here, capsys):
+    assert cli.main(["release", "app.bin", "--version", "2", "--minseq", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["written"]["img-sensor"] == 3 and told["missing"] == []
+    assert (told["release"], told["seq"], told["minseq"]) == ("fw/sensor/board/2", 2, 1)
+    assert told["identity"] == image.identity(build("2"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "release absent.bin --version 2",
+        "release ca.pem --version 2",
+        "release app.bin --version 1",
+        "release app.bin --version 2 --board nameless",
+        "release app.bin --version 2 --product other",
+        "release app.bin --version 2 --seq 1",
+        "rollout 9",
+        "publish www --repo absent",
+        "publish ota-repo/repository",
+        "provision device --url http://plain/ --ca ca.pem",
+        "provision device --url https://h/ --ca app.bin",
+        "verify absent",
+        "init",
+        "init --repo other",
+        "refresh --repo absent",
+    ],
+)
+def test_failure_is_exit_1_and_one_line_with_what_to_do(here, line, capsys):
+    assert cli.main([*line.split(), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("mpota: ") and err.count("\n") == 1 and "; " in err
+    told = json.loads(out)
+    assert told["exit"] == 1 and told["error"]["what"] and told["error"]["todo"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "nonsense",
+        "release",
+        "release app.bin",
+        "release app.bin --again 1",
+        "release app.bin --version 2 --minseq many",
+        "release app.bin --version 2 --slot-size big",
+        "rollout",
+        "rollout --percent 101",
+        "rollout --percent 1.234",
+        "rollout --percent -1",
+        "rollout --halt --resume",
+        "rollout --group a --no-groups",
+        "publish --cert a.pem",
+        "publish --serve --dry-run",
+        "provision device --url https://h/",
+        "init --profile army",
+        "init --repo x --no-passphrase --board nameless",
+    ],
+)
+def test_wrong_usage_is_exit_2_and_changes_nothing(here, line, capsys):
+    before = sorted(here.rglob("*"))
+    assert cli.main(line.split()) == 2
+    assert capsys.readouterr().err
+    assert sorted(here.rglob("*")) == before
+
+
+def test_refused_is_exit_3(here, capsys):
+    later = (NOW + 400 * DAY).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert cli.main(["verify", "--at", later, "--json"]) == 3
+    out, err = capsys.readouterr()
+    assert json.loads(out)["exit"] == 3 and "ExpiredError" in err
+
+
+def test_exit_codes_are_in_one_table():
+    assert [code for code, _ in EXIT_CODES] == [0, 1, 2, 3]
+
+
+def test_expired_and_not_renewable_is_exit_1_with_the_facts(here, capsys, monkeypatch):
+    (here / "ota-repo/keys/online.pem").unlink()
+    monkeypatch.setattr("mpota.names.utc_now", lambda: NOW + 400 * DAY)
+    assert cli.main(["refresh", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {r["role"] for r in told["roles"] if r["state"] == "expired"} == {
+        *("timestamp", "snapshot", "rollout"),
+    }
+
+
+@pytest.mark.parametrize("verb", ["release", "rollout", "publish", "provision", "refresh"])
+def test_dry_run_changes_nothing(here, verb):
+    if verb == "provision":
+        cli.main(GOOD[verb].split())  # so that its own lock file is there
+    before = {p: p.read_bytes() for p in here.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert cli.main([*GOOD[verb].split(), "--dry-run"]) == 0
+    after = {p: p.read_bytes() for p in here.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert after == before
+
+
+def test_missing_signatures_are_told(here, capsys):
+    (here / "ota-repo/keys/owner.pem").unlink()
+    assert cli.main(["release", "app.bin", "--version", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "waits in pending/: img-sensor needs 1 more of owner" in out
+
+
+def test_working_folder_is_found_from_inside(here, monkeypatch):
+    monkeypatch.chdir(here / "ota-repo")
+    assert cli.main(["verify"]) == 0
+
+
+# Passphrases
+
+
+def test_passphrase_from_the_environment(here, monkeypatch):
+    monkeypatch.setenv(common.PASSPHRASE_ENV, "secret")
+    assert cli.main(["init", "--repo", "locked"]) == 0
+    assert cli.main(["refresh", "--repo", "locked"]) == 0
+    assert b"ENCRYPTED" in (here / "locked/keys/owner.pem").read_bytes()
+    line = f"release app.bin --version 1 --repo locked --board {BOARD} --chip esp32"
+    assert cli.main([*line.split(), "--slot-size", "64K"]) == 0
+    monkeypatch.setenv(common.PASSPHRASE_ENV, "wrong")
+    assert cli.main(["rollout", "1", "--percent", "1", "--repo", "locked"]) == 1
+
+
+def test_passphrase_from_a_file(here):
+    (here / "pass").write_text("secret\n")
+    assert cli.main(["init", "--repo", "locked", "--passphrase-file", "pass"]) == 0
+    (here / "pass").write_text("\n")
+    assert cli.main(["init", "--repo", "locked2", "--passphrase-file", "pass"]) == 1
+
+
+def test_nobody_to_ask_is_exit_1_and_leaves_nothing(here, capsys):
+    assert cli.main(["init", "--repo", "fresh"]) == 1
+    assert "MPOTA_PASSPHRASE" in capsys.readouterr().err and not (here / "fresh").exists()
+
+
+def test_person_types_a_new_passphrase_twice_and_an_old_one_once(here, monkeypatch):
+    typed = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+
+    def getpass(prompt):
+        typed.append(prompt)
+        return answers.pop(0)
+
+    monkeypatch.setattr("getpass.getpass", getpass)
+    answers = ["one", "another"]
+    assert cli.main(["init", "--repo", "locked"]) == 1
+    answers = ["secret", "secret"]
+    assert (
+        cli.main(f"init --repo locked --board {BOARD} --chip esp32 --slot-size 64K".split()) == 0
+    )
+    typed.clear()
+    answers = ["typo", "secret"]
+    assert cli.main(["release", "app.bin", "--version", "1", "--repo", "locked"]) == 0
+    assert typed == ["passphrase of key owner: "] * 2  # `online` opens with what was typed
+
+
+def test_no_passphrase_or_key_is_ever_shown(here, capfd, monkeypatch):
+    monkeypatch.setenv(common.PASSPHRASE_ENV, "pssst-secret")
+    for line in ("init --repo locked -v", "refresh --repo locked -v", "verify --repo locked -v"):
+        cli.main([*line.split(), "--json"])
+    monkeypatch.setenv(common.PASSPHRASE_ENV, "pssst-wrong")
+    cli.main(["rollout", "1", "--repo", "locked", "-v"])
+    out, err = capfd.readouterr()
+    assert "pssst" not in out + err and "PRIVATE" not in out + err
+
+
+def test_text_that_others_signed_cannot_steer_the_terminal(capsys):
+    common.show(cli.make_parser().parse_args(["verify"]), {}, ["fine", "bad \x1b[2J"])
+    assert "\x1b" not in capsys.readouterr().out
+
+
+# Documents
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_help_ends_with_an_example(verb, capsys):
+    assert cli.main([verb, "--help"]) == 0
+    text = capsys.readouterr().out.rstrip()
+    assert text.endswith(cli.command(verb).EXAMPLE)
+
+
+def test_examples_of_the_helps_run_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(common.PASSPHRASE_ENV, "secret")
+    (tmp_path / "micropython.bin").write_bytes(build("1"))
+    shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
+    for verb in cli.VERBS:
+        program, *line = shlex.split(cli.command(verb).EXAMPLE)
+        assert (program, cli.main(line)) == ("mpota", 0), verb
+
+
+def test_docs_are_current(repo):
+    path = repo / "docs" / "CLI.md"
+    assert path.read_text() == clidoc.markdown(), "run: python -m mpota.clidoc > docs/CLI.md"
+
+
+def test_module_runs_as_a_program(repo):
+    paths = [str(repo / name) for name in ("tools", "lib")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "mpota", "verify", "--repo", "/nowhere"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy(repo):
+    code = "import sys, mpota.cli as c; c.make_parser(); print([m for m in sys.modules])"
+    env = {**os.environ, "PYTHONPATH": str(Path(repo) / "tools")}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    for heavy in (b"'tuf'", b"'aiohttp'", b"'cryptography'", b"'securesystemslib'"):
+        assert heavy not in done.stdout
