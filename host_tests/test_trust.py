@@ -445,7 +445,7 @@ def test_root_without_a_role(device, role):
         del signed["roles"][role]
 
     repo.forge("root", change)
-    assert d.refuses("role missing in root") == (role,)
+    assert d.refuses("missing in metadata") == (role,)
 
 
 def test_root_server_trouble_does_not_mean_newest(device):
@@ -558,7 +558,6 @@ def change_field(name, value):
         ("_type", 1),
         ("spec_version", "2.0.0"),
         ("spec_version", "1"),
-        ("spec_version", "1.x"),
         ("spec_version", None),
         ("version", True),
         ("version", 0),
@@ -592,7 +591,7 @@ def test_version_of_two_to_the_63(device):
     repo = solo()
     d = device(repo)
     repo.forge("timestamp", change_field("version", 2**63))
-    d.refuses("integer in metadata")
+    d.refuses("metadata syntax")
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
@@ -672,11 +671,11 @@ def test_every_flipped_bit_is_refused_or_means_the_same(role):
         (b'"version":', b'"u":1e400,"version":', "metadata syntax"),
         (b'"version":', b'1:1,"version":', "metadata syntax"),
         (b'"version":', b'"u":[1 2],"version":', "metadata syntax"),
-        (b'"version":', b'"u":01,"version":', "integer in metadata"),
-        (b'"version":', b'"u":-0,"version":', "integer in metadata"),
-        (b'"version":', b'"u":"\\ud800","version":', "lone surrogate in metadata"),
-        (b'"version":', b'"u":"\xed\xa0\x80","version":', "metadata is not UTF-8"),
-        (b'"version":', b'"u":"\n","version":', "control character in metadata"),
+        (b'"version":', b'"u":01,"version":', "metadata syntax"),
+        (b'"version":', b'"u":-0,"version":', "metadata syntax"),
+        (b'"version":', b'"u":"\\ud800","version":', "metadata syntax"),
+        (b'"version":', b'"u":"\xed\xa0\x80","version":', "metadata syntax"),
+        (b'"version":', b'"u":"\n","version":', "metadata syntax"),
         (b'"version":', b'"u":' + b"[" * 17 + b"]" * 17 + b',"version":', "metadata nests too deep"),
         (b'"version":', b'"u":' + b"[" * 9999 + b',"version":', "metadata nests too deep"),
         (b'"version":', b'"u' + b"x" * 600 + b'":1,"version":', "key in metadata too long"),
@@ -1052,7 +1051,7 @@ def test_delegated_role_with_a_name_of_the_top(device, name):
     d.refresh()
     with pytest.raises(TrustError) as e:
         d.find(IMAGE)
-    assert e.value.args == ("delegated role",)
+    assert e.value.args == ("name of a delegated role",)
 
 
 @pytest.mark.parametrize(
@@ -1175,7 +1174,7 @@ def test_role_that_snapshot_does_not_name(device):
     d.refresh()
     with pytest.raises(TrustError) as e:
         d.find("x/y")
-    assert e.value.args == ("role missing in snapshot", "ghost")
+    assert e.value.args == ("missing in metadata", "ghost.json")
 
 
 def graph(repo, *edges):

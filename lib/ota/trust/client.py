@@ -83,6 +83,7 @@ except ImportError:
 
 _RECORD = const("trust")
 _TOP = ("root", "targets", "snapshot", "timestamp")
+_ROLE = ("keyids", "threshold")
 _ROOT_MAX = const(65536)  # bytes; a root with ten keys has 4,000
 _TIMESTAMP_MAX = const(16384)  # bytes; 500 are usual
 _ROTATIONS = const(64)  # new roots in one refresh; the next one goes on from there
@@ -103,13 +104,17 @@ _EXPIRES = const(5)
 
 
 class Target:
-    def __init__(self, path, role, length, hashes, custom, file):
+    def __init__(self, path, role, entry, is_consistent):
         self.path = path
         self.role = role
-        self.length = length
-        self.hashes = hashes
-        self.custom = custom
-        self.file = file
+        self.length = entry["length"]
+        self.hashes = entry["hashes"]
+        self.custom = entry.get("custom")
+        if is_consistent:
+            cut = path.rfind("/") + 1
+            digest = self.hashes.get("sha256") or self.hashes["sha512"]
+            path = path[:cut] + digest + "." + path[cut:]
+        self.file = quote(path, "/")
 
 
 class Request:
@@ -199,7 +204,7 @@ class Client:
         self._consistent = root["consistent_snapshot"]
         meta = yield from self._refresh_timestamp(root["timestamp"])
         yield from self._obtain("snapshot", root["snapshot"], meta)
-        meta = self._in_snapshot("targets")
+        meta = self._read_meta(self._roles["snapshot"], "targets")
         yield from self._obtain("targets", root["targets"], meta)
         self._ready = True
         return self._new
@@ -218,32 +223,31 @@ class Client:
                 raise TrustError("too many delegated roles")
             visited.append(role)
             if authority:
-                yield from self._obtain(role, authority, self._in_snapshot(role), visited)
+                yield from self._obtain(role, authority, self._read_meta(self._roles["snapshot"], role), visited)
             entry = self._roles[role]
             found = self._read(
                 entry,
                 {
-                    "delegations": lambda r: _read_delegations(r, path),
-                    "targets": lambda r: _read_target(r, path),
+                    "delegations": {"roles": lambda r: _read_delegations(r, path)},
+                    "targets": {path: _read_target},
                 },
             )
-            target = found.get("targets")
+            target = found.get("targets", found).get(path)
             if target:
-                length, hashes, custom = target
-                file = self._target_file(path, hashes)
-                return Target(path, role, length, hashes, custom, file)
-            children = found.get("delegations")
+                return Target(path, role, target, self._consistent)
+            children = found.get("delegations", found).get("roles")
             if children:
+                if children[-1]["terminating"]:
+                    todo = []
                 wanted = set()
                 for child in children:
-                    wanted.update(child[1])
+                    wanted.update(child["keyids"])
                 keys = self._read(
-                    entry, {"delegations": lambda r: _read_delegated_keys(r, self._schemes, wanted)}
-                )["delegations"]
-                if children[-1][3]:
-                    todo = []
-                for name, keyids, threshold, _ in reversed(children):
-                    todo.append((name, Authority(self._schemes, keys, keyids, threshold)))
+                    entry,
+                    {"delegations": {"keys": lambda r: read_keys(r, self._schemes, wanted)}},
+                )["delegations"].get("keys", {})
+                for child in reversed(children):
+                    todo.append((child["name"], Authority(self._schemes, keys, child)))
             yield
         return None
 
@@ -269,41 +273,39 @@ class Client:
         return root
 
     def _accept_factory(self):
-        h = sha256()
-        length = self._hash("", h)
-        entry = ["", 0, length, _hex(h), "", ""]
-        keys = self._read_root(entry)["root"]
-        entry, issued = yield from self._check("root", keys, "", length, (None, length, {}))
+        length, digest = self._measure("")
+        keys = self._read_root(["", 0, length, digest, "", ""])["root"]
+        meta = {"hashes": {"sha256": digest}}
+        entry, issued = yield from self._check("root", keys, "", length, meta)
         self._commit("root", entry, issued)
         return entry
 
     def _accept_root(self, document, version, old):
         """Check the next root: vouched for by the keys of the old one and by its own."""
-        meta = (version, None, {})
+        meta = {"version": version}
         entry, issued = yield from self._check("root", old["root"], document, _ROOT_MAX, meta)
         root = self._read_root(entry)
         if root["root"].digest() != entry[_AUTHORITY]:
-            meta = (version, entry[_LENGTH], {"sha256": entry[_SHA256]})
+            meta = {"hashes": {"sha256": entry[_SHA256]}}
             entry, _ = yield from self._check("root", root["root"], document, _ROOT_MAX, meta)
         self._commit("root", entry, issued)
         return entry, root
 
     def _read_root(self, entry):
         """Return {role: Authority} and "consistent_snapshot"."""
+        role = lambda r: r.fields({"keyids": read_keyids, "threshold": read_threshold}, _ROLE)
         found = self._read(
             entry,
             {
                 "consistent_snapshot": Reader.boolean,
                 "keys": lambda r: read_keys(r, self._schemes),
-                "roles": _read_roles,
+                "roles": lambda r: r.fields({name: role for name in _TOP}, _TOP),
             },
+            ("keys", "roles"),
         )
-        roles = found.get("roles") or {}
         root = {"consistent_snapshot": found.get("consistent_snapshot", False)}
-        for role in _TOP:
-            if role not in roles or "keys" not in found:
-                raise TrustError("role missing in root", role)
-            root[role] = Authority(self._schemes, found["keys"], *roles[role])
+        for name in _TOP:
+            root[name] = Authority(self._schemes, found["keys"], found["roles"][name])
         return root
 
     # Timestamp, snapshot, targets and delegated roles
@@ -318,7 +320,7 @@ class Client:
         entry, issued = old, None
         if request.document != stored:
             entry, issued = yield from self._check(
-                "timestamp", authority, request.document, _TIMESTAMP_MAX, (None, None, {})
+                "timestamp", authority, request.document, _TIMESTAMP_MAX, {}
             )
             if old:
                 if entry[_VERSION] < old[_VERSION]:
@@ -328,9 +330,9 @@ class Client:
         meta = self._read_meta(entry, "snapshot")
         if entry is not old:
             if stored:
-                version = self._read_meta(old, "snapshot")[0]
-                if meta[0] < version:
-                    raise TrustError("rollback", "snapshot", meta[0], version)
+                version = self._read_meta(old, "snapshot")["version"]
+                if meta["version"] < version:
+                    raise TrustError("rollback", "snapshot", meta["version"], version)
             self._check_fresh("timestamp", entry)
             self._commit("timestamp", entry, issued)
         else:
@@ -340,20 +342,20 @@ class Client:
     def _obtain(self, role, authority, meta, walk=()):
         """Make the document of a role what `meta` says, fetching it only if it is another one."""
         old = yield from self._trusted(role, authority)
-        version, length, hashes = meta
+        version = meta["version"]
         if (
             old
             and old[_DOCUMENT]
             and old[_VERSION] == version
-            and length in (None, old[_LENGTH])
-            and hashes.get("sha256", old[_SHA256]) == old[_SHA256]
+            and meta.get("length", old[_LENGTH]) == old[_LENGTH]
+            and meta.get("hashes", meta).get("sha256", old[_SHA256]) == old[_SHA256]
         ):
             self._check_fresh(role, old)
             return
         file = quote(role, "") + ".json"
         if self._consistent:
             file = str(version) + "." + file
-        limit = self._max_length if length is None else min(length, self._max_length)
+        limit = min(meta.get("length", self._max_length), self._max_length)
         request = yield from self._fetch(file, limit)
         if not request:
             raise TrustError("metadata missing", role)
@@ -371,35 +373,25 @@ class Client:
             other = bytearray(_BUFFER)
             self._read(
                 new,
-                {"meta": lambda n: self._read(old, {"meta": lambda o: _check_metas(o, n)}, other)},
+                {
+                    "meta": lambda n: self._read(
+                        old, {"meta": lambda o: _check_metas(o, n)}, ("meta",), other
+                    )
+                },
+                ("meta",),
             )
         else:  # the old one is lost: what is recorded of its roles has to do
             for role, entry in self._roles.items():
                 if role not in ("root", "timestamp", "snapshot"):
-                    meta = self._read_meta(new, role)
-                    if not meta or meta[0] < entry[_VERSION]:
-                        raise TrustError("rollback", role, meta and meta[0], entry[_VERSION])
-
-    def _in_snapshot(self, role):
-        meta = self._read_meta(self._roles["snapshot"], role)
-        if not meta:
-            raise TrustError("role missing in snapshot", role)
-        return meta
+                    version = self._read_meta(new, role)["version"]
+                    if version < entry[_VERSION]:
+                        raise TrustError("rollback", role, version, entry[_VERSION])
 
     def _read_meta(self, entry, role):
-        """Return (version, length or None, hashes) of a role as a document says, or None."""
+        """Return what a snapshot or timestamp says about a role."""
         name = role + ".json"
-        meta = self._read(entry, {"meta": lambda r: _read_one_meta(r, name)}).get("meta")
-        if not meta and role == "snapshot":
-            raise TrustError("role missing in timestamp", role)
-        return meta
-
-    def _target_file(self, path, hashes):
-        cut = path.rfind("/") + 1
-        name = path[cut:]
-        if self._consistent:
-            name = (hashes.get("sha256") or hashes["sha512"]) + "." + name
-        return quote(path[:cut] + name, "/")
+        metas = lambda r: r.fields({name: _read_meta}, (name,))
+        return self._read(entry, {"meta": metas}, ("meta",))["meta"][name]
 
     # Documents
 
@@ -415,7 +407,7 @@ class Client:
         if not self._is_intact(entry):
             entry[_DOCUMENT] = None
         elif entry[_AUTHORITY] != digest:
-            meta = (entry[_VERSION], entry[_LENGTH], {"sha256": entry[_SHA256]})
+            meta = {"hashes": {"sha256": entry[_SHA256]}}
             try:
                 entry, _ = yield from self._check(
                     role, authority, entry[_DOCUMENT], entry[_LENGTH], meta
@@ -462,104 +454,108 @@ class Client:
 
         Returns (what to record for it, x-issued or None). Changes no state.
         """
-        version, length, hashes = meta
-        sinks = {"sha256": sha256()}
+        hashes = meta.get("hashes", {})
+        sinks = {"length": _Length(), "sha256": sha256()}
         if "sha512" in hashes:
             from .sha512 import sha512
 
             sinks["sha512"] = sha512()
         votes = Votes(authority)
-        header = None
-        total = _Length()
-        file = self._open(document)
-        try:
-            r = Reader(file, self._buf, limit, [total] + list(sinks.values()))
-            for key in r.keys():
-                if key == "signatures":
-                    votes.read(r)
-                elif key == "signed":
-                    r.start(votes.sinks)
-                    header = _read_header(r, role)
-                    r.stop()
-                else:
-                    r.value()
-            r.end()
-        finally:
-            file.close()
-        if length is not None and total.length != length:
-            raise TrustError("metadata length", role, total.length, length)
+
+        def signed(r):
+            r.start(votes.sinks)
+            header = r.fields(
+                {
+                    "_type": _NAME,
+                    "expires": _read_time,
+                    "spec_version": _NAME,
+                    "version": _read_version,
+                    "x-issued": _read_time,
+                },
+                ("_type", "expires", "spec_version", "version"),
+            )
+            r.stop()
+            return header
+
+        header = self._walk(
+            document,
+            limit,
+            sinks.values(),
+            {"signatures": votes.read, "signed": signed},
+            ("signed", "signatures"),
+        )["signed"]
+        if header["_type"] != (role if role in _TOP else "targets"):
+            raise TrustError("type of metadata", role)
+        if not (header["spec_version"] or "").startswith("1."):
+            raise TrustError("TUF version", role)
+        total = sinks.pop("length").length
+        if meta.get("length", total) != total:
+            raise TrustError("metadata length", role, total, meta["length"])
         for name in sinks:
             sinks[name] = _hex(sinks[name])
             if hashes.get(name, sinks[name]) != sinks[name]:
                 raise TrustError("metadata hash", role)
-        if not header:
-            raise TrustError("nothing signed", role)
         count = yield from votes.count()
         if count < authority.threshold:
             raise TrustError("signatures", role, count, authority.threshold)
-        if version is not None and header[0] != version:
-            raise TrustError("metadata version", role, header[0], version)
-        entry = [
-            document,
-            header[0],
-            total.length,
-            sinks["sha256"],
-            authority.digest(),
-            header[1],
-        ]
-        return entry, header[2]
+        version = header["version"]
+        if meta.get("version", version) != version:
+            raise TrustError("metadata version", role, version, meta["version"])
+        digest = authority.digest()
+        entry = [document, version, total, sinks["sha256"], digest, header["expires"]]
+        return entry, header.get("x-issued")
 
-    def _read(self, entry, sections, buf=None):
-        """Read an accepted document; return {key: sections[key](reader)} of "signed"."""
+    def _read(self, entry, sections, needed=(), buf=None):
+        """Read "signed" of an accepted document as Reader.fields does."""
         h = sha256()
-        found = {}
-        file = self._open(entry[_DOCUMENT])
-        try:
-            r = Reader(file, buf or self._buf, entry[_LENGTH], (h,))
-            for key in r.keys():
-                if key != "signed":
-                    r.value()
-                    continue
-                for section in r.keys():
-                    if section in sections:
-                        found[section] = sections[section](r)
-                    else:
-                        r.value()
-            r.end()
-        finally:
-            file.close()
+        found = self._walk(
+            entry[_DOCUMENT],
+            entry[_LENGTH],
+            (h,),
+            {"signed": lambda r: r.fields(sections, needed)},
+            ("signed",),
+            buf,
+        )
         if _hex(h) != entry[_SHA256]:
             raise TrustError("stored metadata damaged")
-        return found
+        return found["signed"]
+
+    def _walk(self, document, limit, sinks, wanted, needed, buf=None):
+        file = self._open(document)
+        if not file:
+            raise TrustError("stored metadata missing")
+        try:
+            r = Reader(file, buf or self._buf, limit, sinks)
+            found = r.fields(wanted, needed)
+            r.end()
+            return found
+        finally:
+            file.close()
 
     def _is_intact(self, entry):
-        if entry[_DOCUMENT] is None:
-            return False
-        h = sha256()
-        return self._hash(entry[_DOCUMENT], h) == entry[_LENGTH] and _hex(h) == entry[_SHA256]
+        document = entry[_DOCUMENT]
+        return document is not None and self._measure(document) == (entry[_LENGTH], entry[_SHA256])
 
-    def _hash(self, document, h):
-        """Feed a document to `h`; return its length, or None if it is absent."""
-        file = self._factory() if document == "" else self._store.open(document)
+    def _measure(self, document):
+        """Return length and SHA-256 of a document, or None if it is absent."""
+        file = self._open(document)
         if not file:
             return None
+        h = sha256()
         length = 0
         view = memoryview(self._buf)
         try:
             while True:
                 n = file.readinto(self._buf)
                 if not n:
-                    return length
+                    return length, _hex(h)
                 h.update(view[:n])
                 length += n
         finally:
             file.close()
 
     def _open(self, document):
-        file = self._factory() if document == "" else self._store.open(document)
-        if not file:
-            raise TrustError("stored metadata missing")
-        return file
+        return self._factory() if document == "" else self._store.open(document)
 
     # Time
 
@@ -636,33 +632,18 @@ def _hex(h):
 # Parts of documents: each function reads one value
 
 
-def _read_header(r, role):
-    """Read "signed"; return (version, expires, x-issued or None)."""
-    kind = role if role in _TOP else "targets"
-    found = set()
-    version = expires = issued = None
-    for key in r.keys():
-        found.add(key)
-        if key == "_type":
-            if r.string(_NAME) != kind:
-                raise TrustError("type of metadata", role)
-        elif key == "expires":
-            expires = _read_time(r)
-        elif key == "spec_version":
-            parts = (r.string(_NAME) or "").split(".")
-            if parts[0] != "1" or not 2 <= len(parts) <= 3 or not all(p.isdigit() for p in parts):
-                raise TrustError("TUF version", role)
-        elif key == "version":
-            version = r.integer()
-            if version < 1:
-                raise TrustError("metadata version", role, version)
-        elif key == "x-issued":
-            issued = _read_time(r)
-        else:
-            r.value()
-    if not found >= {"_type", "expires", "spec_version", "version"}:
-        raise TrustError("metadata header", role)
-    return version, expires, issued
+def _read_version(r):
+    version = r.integer()
+    if version < 1:
+        raise TrustError("metadata version", version)
+    return version
+
+
+def _read_length(r):
+    length = r.integer()
+    if length < 0:
+        raise TrustError("length in metadata", length)
+    return length
 
 
 def _read_time(r):
@@ -682,75 +663,37 @@ def _read_time(r):
     return text
 
 
-def _read_roles(r):
-    """Read the roles of a root; return {role: (keyids, threshold)}."""
-    roles = {}
-    for role in r.keys():
-        if role not in _TOP:
-            r.value()
-            continue
-        keyids = threshold = None
-        for key in r.keys():
-            if key == "keyids":
-                keyids = read_keyids(r)
-            elif key == "threshold":
-                threshold = read_threshold(r)
-            else:
-                r.value()
-        if keyids is None or threshold is None:
-            raise TrustError("role in root", role)
-        roles[role] = keyids, threshold
-    return roles
-
-
-def _read_meta_entry(r):
-    version = length = None
-    hashes = {}
-    for key in r.keys():
-        if key == "version":
-            version = r.integer()
-        elif key == "length":
-            length = r.integer()
-        elif key == "hashes":
-            hashes = _read_hashes(r)
-        else:
-            r.value()
-    if version is None or version < 1 or (length is not None and length < 0):
-        raise TrustError("entry of a role")
-    return version, length, hashes
-
-
 def _read_hashes(r):
-    """Read hashes; return those that are checked, at least one."""
-    hashes = {}
-    for name in r.keys():
-        text = r.string(128)
-        if name in ("sha256", "sha512"):
-            hashes[name] = text
+    """Return the hashes that can be checked, at least one."""
+    hashes = r.fields({"sha256": 64, "sha512": 128})
     if not hashes:
         raise TrustError("no hash that can be checked")
     return hashes
 
 
-def _read_one_meta(r, name):
-    meta = None
-    for key in r.keys():
-        if key == name:
-            meta = _read_meta_entry(r)
-        else:
-            r.value()
-    return meta
+def _read_meta(r):
+    wanted = {"version": _read_version, "length": _read_length, "hashes": _read_hashes}
+    return r.fields(wanted, ("version",))
 
 
-def _metas(r):
+def _read_target(r):
+    wanted = {
+        "length": _read_length,
+        "hashes": _read_hashes,
+        "custom": lambda r: r.value(_CUSTOM),
+    }
+    return r.fields(wanted, ("length", "hashes"))
+
+
+def _versions(r):
     for name in r.keys():
-        yield name, _read_meta_entry(r)[0]
+        yield name, _read_meta(r)["version"]
 
 
 def _check_metas(old, new):
     """Walk two sorted maps side by side: no entry of the old one is missing or lower in the new."""
-    news = _metas(new)
-    for name, version in _metas(old):
+    news = _versions(new)
+    for name, version in _versions(old):
         for new_name, new_version in news:
             if new_name == name:
                 break
@@ -762,72 +705,36 @@ def _check_metas(old, new):
         pass
 
 
-def _read_target(r, path):
-    """Read targets; return (length, hashes, custom) of the one at `path`, or None."""
-    target = None
-    for key in r.keys():
-        if key != path:
-            r.value()
-            continue
-        length = hashes = custom = None
-        for key in r.keys():
-            if key == "length":
-                length = r.integer()
-            elif key == "hashes":
-                hashes = _read_hashes(r)
-            elif key == "custom":
-                custom = r.value(_CUSTOM)
-            else:
-                r.value()
-        if hashes is None or length is None or length < 0:
-            raise TrustError("entry of a target")
-        target = length, hashes, custom
-    return target
-
-
 def _read_delegations(r, path):
-    """Return [(role, keyids, threshold, terminating)] of those to visit for `path`, in order.
+    """Return the roles to visit for `path`, in order. None follows a terminating one."""
 
-    None follows a terminating one.
-    """
+    def paths(r):
+        return any([matches(_read_text(r), path) for _ in r.items()])
+
+    def prefixes(r):
+        digest = _hex(sha256(path.encode()))
+        return any([digest.startswith(_read_text(r)) for _ in r.items()])
+
+    wanted = {
+        "keyids": read_keyids,
+        "name": _NAME,
+        "path_hash_prefixes": prefixes,
+        "paths": paths,
+        "terminating": Reader.boolean,
+        "threshold": read_threshold,
+    }
     children = []
-    for key in r.keys():
-        if key != "roles":
-            r.value()
-            continue
-        for _ in r.items():
-            is_match, child = _read_delegated_role(r, path)
-            if is_match and not (children and children[-1][3]):
-                children.append(child)
-                if len(children) > _WALK:
-                    raise TrustError("too many delegated roles")
+    for _ in r.items():
+        role = r.fields(wanted, ("keyids", "name", "terminating", "threshold"))
+        if not role["name"] or role["name"] in _TOP:
+            raise TrustError("name of a delegated role")
+        if (role.get("paths") or role.get("path_hash_prefixes")) and not (
+            children and children[-1]["terminating"]
+        ):
+            if len(children) == _WALK:
+                raise TrustError("too many delegated roles")
+            children.append(role)
     return children
-
-
-def _read_delegated_role(r, path):
-    name = keyids = threshold = terminating = None
-    is_match = False
-    for key in r.keys():
-        if key == "name":
-            name = r.string(_NAME)
-        elif key == "keyids":
-            keyids = read_keyids(r)
-        elif key == "threshold":
-            threshold = read_threshold(r)
-        elif key == "terminating":
-            terminating = r.boolean()
-        elif key == "paths":
-            for _ in r.items():
-                is_match |= matches(_read_text(r), path)
-        elif key == "path_hash_prefixes":
-            digest = _hex(sha256(path.encode()))
-            for _ in r.items():
-                is_match |= digest.startswith(_read_text(r))
-        else:
-            r.value()
-    if not name or name in _TOP or None in (keyids, threshold, terminating):
-        raise TrustError("delegated role")
-    return is_match, (name, keyids, threshold, terminating)
 
 
 def _read_text(r):
@@ -835,13 +742,3 @@ def _read_text(r):
     if text is None:
         raise TrustError("path pattern too long")
     return text
-
-
-def _read_delegated_keys(r, schemes, wanted):
-    keys = {}
-    for key in r.keys():
-        if key == "keys":
-            keys = read_keys(r, schemes, wanted)
-        else:
-            r.value()
-    return keys

@@ -64,27 +64,15 @@ def read_keys(r, schemes, wanted=None):
     """
     keys = {}
     for keyid in r.keys():
-        keytype = public = scheme = None
-        for field in r.keys():
-            if field == "keytype":
-                keytype = r.string(_NAME)
-            elif field == "keyval":
-                for part in r.keys():
-                    if part == "public":
-                        public = r.string(_PUBLIC)
-                    else:
-                        r.value()
-            elif field == "scheme":
-                scheme = r.string(_NAME)
-            else:
-                r.value()
-        if scheme in schemes and public is not None and (wanted is None or keyid in wanted):
-            keytypes, public_key, _ = schemes[scheme]
-            raw = public_key(public) if keytype in keytypes else None
+        key = r.fields({"keytype": _NAME, "keyval": {"public": _PUBLIC}, "scheme": _NAME})
+        scheme = schemes.get(key.get("scheme"))
+        public = key.get("keyval", key).get("public")
+        if scheme and public and (wanted is None or keyid in wanted):
+            raw = scheme[1](public) if key.get("keytype") in scheme[0] else None
             if raw:
                 if len(keys) == _KEYS:
                     raise TrustError("too many keys")
-                keys[keyid] = (scheme, raw)
+                keys[keyid] = (key["scheme"], raw)
     return keys
 
 
@@ -109,10 +97,11 @@ def read_threshold(r):
 class Authority:
     """The keys of one role, as one delegating document binds them, and how many must sign."""
 
-    def __init__(self, schemes, keys, keyids, threshold):
+    def __init__(self, schemes, keys, role):
+        """`role`: "keyids" and "threshold" as a document states them beside its `keys`."""
         self.schemes = schemes
-        self.keys = {keyid: keys[keyid] for keyid in keyids if keyid in keys}
-        self.threshold = threshold
+        self.keys = {keyid: keys[keyid] for keyid in role["keyids"] if keyid in keys}
+        self.threshold = role["threshold"]
 
     def digest(self):
         """Return a hex digest over keyids, schemes, keys and threshold.
@@ -137,20 +126,14 @@ class Votes:
         """Read the array of signatures."""
         authority = self._authority
         for _ in r.items():
-            keyid = signature = None
-            for field in r.keys():
-                if field == "keyid":
-                    keyid = r.string(_KEYID)
-                elif field == "sig":
-                    signature = r.string(_SIGNATURE)
-                else:
-                    r.value()
+            vote = r.fields({"keyid": _KEYID, "sig": _SIGNATURE})
+            keyid = vote.get("keyid")
             if keyid in authority.keys:
                 if keyid in self._by_keyid:
                     raise TrustError("two signatures under one keyid")
                 scheme, raw = authority.keys[keyid]
                 verifier = None
-                signature = _unhex(signature or "")
+                signature = _unhex(vote.get("sig") or "")
                 if signature:
                     try:
                         verifier = authority.schemes[scheme][2](raw, signature)

@@ -36,6 +36,10 @@ _DIGITS = const(15)
 _NODE = const(16)  # what a value costs of a budget, besides its characters
 
 
+def _syntax():
+    return TrustError("metadata syntax")
+
+
 class Reader:
     """One pass over `file` (readinto) through `buf`, refusing more than `limit` bytes.
 
@@ -70,6 +74,28 @@ class Reader:
         while self._more(0x7D, key is None):
             key = self._key(key)
             yield key
+
+    def fields(self, wanted, needed=()):
+        """Read an object; return {key: value} of the wanted keys that it has.
+
+        `wanted` says how to read each of them: a function of this Reader, the limit of a string,
+        or another such dictionary. A key of `needed` that is missing is refused.
+        """
+        found = {}
+        for key in self.keys():
+            how = wanted.get(key)
+            if how is None:
+                self.value()
+            elif isinstance(how, int):
+                found[key] = self.string(how)
+            elif isinstance(how, dict):
+                found[key] = self.fields(how)
+            else:
+                found[key] = how(self)
+        for key in needed:
+            if key not in found:
+                raise TrustError("missing in metadata", key)
+        return found
 
     def items(self):
         """Yield once for each item of an array. The caller reads it before the next one."""
@@ -109,7 +135,7 @@ class Reader:
             elif c > 0x7F:
                 c = self._multibyte()
             else:
-                raise TrustError("control character in metadata")
+                raise _syntax()
             c = chr(c).encode()
             room -= len(c)
             if room >= 0:
@@ -124,20 +150,20 @@ class Reader:
         n = digits = 0
         while 0x30 <= c <= 0x39:
             if digits == _DIGITS or (digits and not n):
-                raise TrustError("integer in metadata")
+                raise _syntax()
             n = n * 10 + c - 0x30
             digits += 1
             self._pos += 1
             c = self._peek()
         if not digits or (negative and not n):
-            raise TrustError("integer in metadata")
+            raise _syntax()
         return -n if negative else n
 
     def boolean(self):
-        c = self._next()
-        if c != 0x74 and c != 0x66:
-            raise TrustError("metadata syntax")
-        return self._scalar(c, 0)
+        value = self.value()
+        if value is not True and value is not False:
+            raise _syntax()
+        return value
 
     def value(self, budget=0):
         """Read any value; return it if `budget` is given, and refuse a value that costs more.
@@ -203,7 +229,7 @@ class Reader:
             return self.integer()
         for c in word:
             if self._take() != c:
-                raise TrustError("metadata syntax")
+                raise _syntax()
         return value
 
     def _more(self, close, first):
@@ -227,7 +253,7 @@ class Reader:
 
     def _expect(self, c):
         if self._next() != c:
-            raise TrustError("metadata syntax")
+            raise _syntax()
         self._pos += 1
 
     def _next(self):
@@ -285,19 +311,16 @@ class Reader:
         c = self._take()
         if c == 0x75:
             c = self._hex()
-            if 0xD800 <= c < 0xDC00:
-                if self._take() != 0x5C or self._take() != 0x75:
-                    raise TrustError("lone surrogate in metadata")
-                low = self._hex() - 0xDC00
-                if not 0 <= low < 0x400:
-                    raise TrustError("lone surrogate in metadata")
+            if 0xD800 <= c < 0xE000:  # half of a surrogate pair: the other half has to follow
+                low = self._take() << 8 | self._take()
+                low = self._hex() - 0xDC00 if low == 0x5C75 else -1
+                if c >= 0xDC00 or not 0 <= low < 0x400:
+                    raise _syntax()
                 c = 0x10000 + ((c - 0xD800) << 10) + low
-            elif 0xDC00 <= c < 0xE000:
-                raise TrustError("lone surrogate in metadata")
         else:
             i = b'"\\/bfnrt'.find(bytes((c,)))
             if i < 0:
-                raise TrustError("escape sequence in metadata")
+                raise _syntax()
             c = b'"\\/\b\f\n\r\t'[i]
         if signed:
             text = chr(c).encode()
@@ -317,7 +340,7 @@ class Reader:
             elif 0x61 <= c | 0x20 <= 0x66:
                 c = (c | 0x20) - 0x57
             else:
-                raise TrustError("escape sequence in metadata")
+                raise _syntax()
             n = n << 4 | c
         return n
 
@@ -325,14 +348,14 @@ class Reader:
         """Read one character of two to four bytes, return its code point (RFC 3629, 3)."""
         c = self._take()
         if c < 0xC2 or c > 0xF4:
-            raise TrustError("metadata is not UTF-8")
+            raise _syntax()
         more = 1 if c < 0xE0 else 2 if c < 0xF0 else 3
         c &= 0x3F >> more
         for _ in range(more):
             follow = self._take()
             if follow & 0xC0 != 0x80:
-                raise TrustError("metadata is not UTF-8")
+                raise _syntax()
             c = c << 6 | follow & 0x3F
         if c < (0x80, 0x800, 0x10000)[more - 1] or 0xD800 <= c < 0xE000 or c > 0x10FFFF:
-            raise TrustError("metadata is not UTF-8")
+            raise _syntax()
         return c
