@@ -44,6 +44,11 @@ def test_runs_the_python_of_the_slot(device):
     assert (outcome.kind, outcome.running, outcome.lines) == ("idle", "ota_1", ["second"])
 
 
+def test_library_finds_its_board(device):
+    main = "import ota.wiring; b = ota.wiring.board(); print(b.chip, b.spare.size)"
+    assert device(main).boot().lines == ["esp32 65536"]
+
+
 def test_file_system_runs_what_is_not_frozen(device):
     board = device("open('/boot.py', 'w').write('print(1)')")
     board.boot()
@@ -110,8 +115,8 @@ def test_watchdog_cannot_be_escaped(device, end):
 
 def test_fed_watchdog_lets_live(device):
     main = (
-        "import machine, time\nw = machine.WDT(timeout=400)\n"
-        "for _ in range(8):\n  time.sleep_ms(100); w.feed()\nprint('alive'); machine.reset()"
+        "import machine, time\nw = machine.WDT(timeout=2000)\n"
+        "for _ in range(8):\n  time.sleep_ms(300); w.feed()\nprint('alive'); machine.reset()"
     )
     outcome = device(main).boot()
     assert (outcome.kind, outcome.lines) == ("reset", ["alive"])
@@ -122,7 +127,7 @@ def test_soft_reset_keeps_watchdog_and_slot(device):
 import machine
 if machine.reset_cause() == 5:
     while True: pass
-machine.WDT(timeout=500)
+machine.WDT(timeout=3000)
 machine.soft_reset()
 """
     board = device(second=main, records=(entry(1, VALID), entry(2, NEW)))

@@ -166,11 +166,11 @@ class Boot:
     def _check_settled(self):
         """Raise StateError on trial or before a switch; then make what runs the active record."""
         subtype, state, number, seq = self._active()
-        if self._reverting or state == _NEW:
+        if state == _NEW:
             raise StateError("switch pending")
         mine = self.running.subtype
         if subtype == mine:
-            if state == _PENDING:
+            if state == _PENDING:  # also after revert
                 raise StateError("on trial")
         elif mine == _FACTORY:
             if subtype is not None:
@@ -179,7 +179,7 @@ class Boot:
         elif self._count:
             # Take the sector that is not active: a cut leaves things as they were.
             if seq is None:
-                number, seq = 1, 0
+                number = seq = 0
             mine -= _OTA_0
             seq += 1 + (mine - seq) % self._count
             if seq >= _NONE:
@@ -193,7 +193,7 @@ class Boot:
     def try_next(self, slot):
         if slot is not self.spare:
             raise ValueError("not the spare slot")
-        if not self._reverting and self._active()[:2] == (slot.subtype, _NEW):
+        if self._active()[:2] == (slot.subtype, _NEW):
             return
         self._check_settled()
         head = bytearray(36)

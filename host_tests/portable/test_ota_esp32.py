@@ -427,10 +427,22 @@ class TestTraps(_Device):
         esp32.Partition(esp32.Partition.RUNNING).set_boot()  # (1, NEW) wins the tie
         self.assertTrue(self.boot.switch_pending)
         self.assertRaises(StateError, self.boot.spare.erase, 0)
+        self.assertRaises(StateError, self.boot.confirm)
         self.hard_reset()
         self.assertTrue(self.boot.on_trial)
         self.boot.confirm()
         self.assertFalse(self.boot.on_trial)
+
+    def test_undefined_state_is_as_good_as_confirmed(self):
+        self.put("ota_1", IMAGES[2])
+        self.records(entry(1, VALID), entry(2, UNDEFINED))
+        self.assertFalse(self.boot.on_trial)
+        before = self.operations()
+        self.boot.confirm()
+        self.assertEqual(self.operations(), before)
+        self.write_spare(IMAGES[3])
+        self.boot.try_next(self.boot.spare)
+        self.assertEqual(self.otadata(), [(3, NEW), (2, UNDEFINED)])
 
     def test_image_refused_by_the_bootloader(self):
         data = bytearray(IMAGES[2])
@@ -514,6 +526,14 @@ class TestGarbageInOtadata(_Device):
         self.runs("ota_0")
         self.assertRaises(SlotError, self.boot.spare.erase, 0)
         self.survive()
+
+    def test_last_sequence_number(self):
+        # set_boot says nothing when the record it writes is an invalid one.
+        self.put("ota_1", IMAGES[1])
+        self.put("ota_0", IMAGES[2])
+        self.records(None, entry(0xFFFFFFFE, VALID))
+        self.runs("ota_1")
+        self.assertRaises(SlotError, self.boot.try_next, self.boot.spare)
 
     def test_device_is_updatable_after_random_bytes(self):
         for number in range(50):

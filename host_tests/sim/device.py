@@ -86,6 +86,16 @@ class _Time:
         self.mktime = lambda t: seconds_of(*t[:6]) - _EPOCH_2000
 
 
+class _Sys:
+    """The module `sys` of an ESP32."""
+
+    def __init__(self):
+        for name in dir(sys):
+            if not name.startswith("__"):
+                setattr(self, name, getattr(sys, name))
+        self.platform = "esp32"
+
+
 def _options(words):
     return {words[at]: words[at + 1] for at in range(0, len(words) - 1, 2)}
 
@@ -137,6 +147,7 @@ def _start(board, flash, options, report):
     sys.path[:] = ["", ".frozen", "/rom"] + ["/host" + folder for folder in folders] + ["/lib"]
     sys.argv[:] = []
     sys.modules["time"] = _Time(board)
+    sys.modules["sys"] = _Sys()
 
     scope = {"__name__": "__main__"}
     if _run(rom, "boot.py", scope):
