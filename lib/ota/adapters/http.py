@@ -490,10 +490,11 @@ class _Connection:
         if not self._writer:
             raise OSError(ECONNRESET)
         if hasattr(self._reader, "readinto"):
-            while True:
+            # MicroPython. What is here already costs no poll: one of a TLS socket can take 1 ms.
+            n = self._reader.s.readinto(view)
+            while n is None:  # nothing yet, or only a part of a TLS record
                 n = await self._reader.readinto(view)
-                if n is not None:  # None: part of a TLS record
-                    return n
+            return n
         data = await self._reader.read(len(view))  # CPython
         view[: len(data)] = data
         return len(data)
@@ -568,7 +569,10 @@ def _context(ca):
         n = 4 + int.from_bytes(ca[2:4], "big")
         if ca[:2] != b"\x30\x82" or n > len(ca):
             raise ValueError("ca is not DER")
-        context.load_verify_locations(cadata=ca[:n])
+        try:
+            context.load_verify_locations(cadata=ca[:n])
+        except OSError:  # CPython; MicroPython raises ValueError itself
+            raise ValueError("ca is not DER")
         ca = ca[n:]
     return context
 
