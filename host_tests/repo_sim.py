@@ -64,7 +64,9 @@ def sign(signed, signers):
 
 
 class Repository:
-    def __init__(self, hashes=("sha256",), consistent=True):
+    START = NOW
+
+    def __init__(self, hashes=("sha256",), consistent=True, days=30):
         self.files = {}
         self.lies = {}
         self.requests = []
@@ -72,7 +74,7 @@ class Repository:
         self.signers = {role: [signer(i)] for i, role in enumerate(TOP)}
         self._next_signer = len(TOP)
         self._published = {}  # role: newest document
-        expires = NOW + timedelta(days=30)
+        self._expires = expires = NOW + timedelta(days=days)
         self.mds = {
             "root": Metadata(Root(expires=expires, consistent_snapshot=consistent)),
             "targets": Metadata(Targets(expires=expires)),
@@ -111,7 +113,7 @@ class Repository:
         for one in signers:
             parent.add_key(one.public_key, name)
         if name not in self.mds:
-            self.mds[name] = Metadata(Targets(expires=NOW + timedelta(days=30)))
+            self.mds[name] = Metadata(Targets(expires=self._expires))
             self.mds[name].signed.version = 0
             self.signers[name] = []
         self.signers[name] = self.signers[name] + signers
