@@ -25,6 +25,9 @@ class BlockList:
         self._file = file
         self._want = bytearray(digest_size)
 
+    def close(self):
+        self._file.close()
+
     def content(self, block):
         """Return how many bytes of `block` belong to the image."""
         return min(self.block_size, self.length - block * self.block_size)
