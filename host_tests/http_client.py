@@ -84,7 +84,7 @@ async def play(job):
         results.append(await attempt(http, order))
     await http.close()
     await http.close()
-    return results + [{"pauses": pauses}]
+    return [*results, {"pauses": pauses}]
 
 
 def main(text):

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Servers for tests of the network: a development CA, nginx with TLS and Range, a liar of sockets.
 
-    ca = Ca()
-    ca.der                                 what a device is given
-    cert, key = ca.issue(folder, "localhost", days=(-1, 30))
-    with nginx(folder, root, cert, key) as server: server.https, server.http
-    with Liar(script) as liar: liar.url    script(connection) plays the server, once per connection
+ca = Ca()
+ca.der                                 what a device is given
+cert, key = ca.issue(folder, "localhost", days=(-1, 30))
+with nginx(folder, root, cert, key) as server: server.https, server.http
+with Liar(script) as liar: liar.url    script(connection) plays the server, once per connection
 """
 
 import contextlib
 import datetime
+import os
 import shutil
 import socket
 import ssl
@@ -133,8 +134,6 @@ def nginx(folder, root, cert, key):
 
 def _user():
     # Started by root it would drop to a user who cannot read a test's folder.
-    import os
-
     return "user root;" if os.getuid() == 0 else ""
 
 
@@ -288,5 +287,5 @@ class Liar:
                     self._script(LiarConnection(self, sock, number))
                 except (OSError, Closed):
                     raise
-                except Exception as e:
+                except Exception as e:  # noqa: BLE001
                     self.failure = e

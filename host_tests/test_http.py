@@ -4,8 +4,10 @@
 Each test runs the adapter on CPython and on real MicroPython, as a client process of its own.
 """
 
+import gc
 import hashlib
 import json
+import socket
 import time
 from contextlib import contextmanager
 
@@ -15,6 +17,15 @@ import http_client
 import servers
 
 CONTENT = bytes(i * i % 251 for i in range(20000))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_heap():
+    """Http collects garbage before it connects: let that not be the garbage of all tests."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(params=["cpython", "micropython"])
@@ -133,7 +144,9 @@ def test_wrong_name(fetch, web, ca):
 
 
 def test_https_without_ca_is_a_programming_error(fetch, web):
-    assert fetch(web.https, "fw/image.bin") == [{"error": "ValueError", "args": ["https needs ca"]}]
+    assert fetch(web.https, "fw/image.bin") == [
+        {"error": "ValueError", "args": ["https needs ca"]}
+    ]
 
 
 def test_ca_that_is_no_der(fetch, web, ca):
@@ -184,8 +197,6 @@ def test_stripped_tls(fetch, ca):
 
 
 def test_tls_that_breaks_off_or_hangs_in_the_handshake(fetch, web, ca):
-    import socket
-
     # The first bytes of a true handshake, recorded by relaying the client's own first flight.
     def script(c):
         hello = c._guard(c._sock.recv, 4096)
@@ -243,13 +254,15 @@ def test_redirect_takes_no_credentials_to_another_host(fetch):
 
 def test_credentials_come_back_with_the_base(fetch):
     """One request was redirected elsewhere; the next one goes to the base again, with token."""
-    with servers.Liar(lambda c: c.serve(CONTENT)) as other:
-        with servers.Liar(lambda c: redirect(c, other.url)) as liar:
-            results = fetch(liar.url, "f", "g", headers=[["Authorization", "secret"]])
-            is_content(results[0])
-            is_content(results[1])
-            assert [r.path for r in liar.requests] == ["/f", "/g"]
-            assert all("authorization" in r.headers for r in liar.requests)
+    with (
+        servers.Liar(lambda c: c.serve(CONTENT)) as other,
+        servers.Liar(lambda c: redirect(c, other.url)) as liar,
+    ):
+        results = fetch(liar.url, "f", "g", headers=[["Authorization", "secret"]])
+        is_content(results[0])
+        is_content(results[1])
+        assert [r.path for r in liar.requests] == ["/f", "/g"]
+        assert all("authorization" in r.headers for r in liar.requests)
 
 
 def test_redirect_loop(fetch):
@@ -280,7 +293,8 @@ def test_redirect_from_http_to_https(fetch, web, ca):
 @pytest.mark.parametrize(
     "location",
     ["", "ftp://evil/", "http://", "http://evil@host/", "http://[::1]/", "http://evil:x/",
-     "http://evil:0/", "http://evil:65536/", "http://evil:-1/", "/evil evil", "/evil\x01", "/evil\xe9",
+     "http://evil:0/", "http://evil:65536/", "http://evil:-1/",
+     "/evil evil", "/evil\x01", "/evil\xe9",
      "https:///evil", "/" + "evil" * 1000],
 )  # fmt: skip
 def test_redirect_to_nonsense(fetch, location):
@@ -408,11 +422,11 @@ def test_interim_answers_are_skipped(fetch):
 
 
 def test_bytes_behind_an_answer_are_not_the_next_answer(fetch):
-    smuggled = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+    smuggled = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
     def script(c):
         c.request()
-        c.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n", CONTENT[:3], smuggled)
+        c.send(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n" + CONTENT[:3] + smuggled)
         c.hang()
 
     with servers.Liar(script) as liar:
@@ -498,12 +512,14 @@ def test_rest_of_a_body_that_is_closed_early(fetch):
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 1_0", "number"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 0x0a", "number"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: evil", "number"),
-        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10\r\nContent-Length: 11", "header twice"),
+        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10\r\nContent-Length: 11",
+         "header twice"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10\r\nContent-Length: 10", None),
         ("Content-Range: bytes 5-14/20000\r\nContent-Range: bytes 6-15/20000", "header twice"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Encoding: gzip", "content encoding"),
         ("Content-Range: bytes 5-14/20000\r\nTransfer-Encoding: gzip", "transfer encoding"),
-        ("Content-Range: bytes 5-14/20000\r\nTransfer-Encoding: gzip, chunked", "transfer encoding"),
+        ("Content-Range: bytes 5-14/20000\r\nTransfer-Encoding: gzip, chunked",
+         "transfer encoding"),
         ("Content-Type: multipart/byteranges; boundary=evil", "content range"),
     ],
 )  # fmt: skip
@@ -556,7 +572,8 @@ def test_status_that_is_final(fetch, status):
 @pytest.mark.parametrize(
     "garbage",
     ["", "\r\n", "evil\r\n\r\n", "HTTP/1.1\r\n\r\n", "HTTP/2 200\r\n\r\n", "HTTP/1.1 evil\r\n\r\n",
-     "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 -20 OK\r\n\r\n", "\0" * 5000 + "\r\n",
+     "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 -20 OK\r\n\r\n",
+     "\0" * 5000 + "\r\n",
      "ICY 200 OK\r\n\r\n", "SSH-2.0-evil\r\n", "220 evil ESMTP\r\n", "HTTP/1.1  200 OK\r\n\r\n",
      "\x15\x03\x01\0\2\2\x28\n"],
 )  # fmt: skip
@@ -616,14 +633,14 @@ def test_endless_body_ends_where_the_caller_stops(fetch):
 
 # Lost connections
 
-HEAD = "HTTP/1.1 200 OK\r\nETag: \"1\"\r\nContent-Length: 10\r\n\r\n"
+HEAD = 'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 10\r\n\r\n'
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "hang"])
 def test_connection_lost_after_every_byte_of_an_answer(fetch, how):
     """The first server breaks off after n bytes; the second try is answered in full."""
     answer = HEAD.encode() + CONTENT[:10]
-    cuts = range(len(answer)) if how != "hang" else range(0, len(answer), 9)
+    cuts = range(len(answer)) if how != "hang" else range(0, len(answer), 14)
 
     def script(c):
         request = c.request()
@@ -639,8 +656,9 @@ def test_connection_lost_after_every_byte_of_an_answer(fetch, how):
             c.reset()
 
     with servers.Liar(script) as liar, within(20):
-        results = fetch(liar.url, *map(str, cuts), timeout_s=0.1 if how == "hang" else 5)
-        for n, result in zip(cuts, results[:-1], strict=True):
+        results = fetch(liar.url, *map(str, cuts), timeout_s=0.5 if how == "hang" else 5)
+        assert len(results) == len(cuts) + 1
+        for result in results[:-1]:
             is_content(result, 0, 10)
         assert len(liar.requests) == 2 * len(cuts)
 
@@ -654,19 +672,15 @@ def test_server_that_accepts_and_says_nothing(fetch):
 
 
 def test_server_that_never_accepts(fetch):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0), backlog=0) as s:
         url = "http://127.0.0.1:%d/" % s.getsockname()[1]
-        with contextlib_connections(s.getsockname(), 3), within(5):
+        with full_backlog(s.getsockname(), 3), within(5):
             is_refused(fetch(url, "f", timeout_s=0.2, tries=2)[0], "connection")
 
 
 @contextmanager
-def contextlib_connections(address, n):
+def full_backlog(address, n):
     """Fill the backlog of a server that does not accept."""
-    import socket
-
     sockets = [socket.socket() for _ in range(n)]
     for s in sockets:
         s.setblocking(False)
@@ -721,7 +735,9 @@ def test_body_goes_on_at_the_same_byte(fetch):
         assert [r.range for r in liar.requests] == [None] + [
             (i, 20000) for i in range(3000, 20000, 3000)
         ]
-        is_content(fetch(liar.url, {"path": "f", "start": 1000, "end": 9500}, tries=9)[0], 1000, 9500)
+        is_content(
+            fetch(liar.url, {"path": "f", "start": 1000, "end": 9500}, tries=9)[0], 1000, 9500
+        )
         is_content(fetch(liar.url, {"path": "f", "start": 1000}, tries=9)[0], 1000)
 
 

@@ -88,6 +88,10 @@ _OTHER = b"another record" * 9
 _DOCUMENT = b"a document" * 70
 
 
+def _save(content):
+    return lambda store: store.save("trust", content)
+
+
 if vfs:
 
     class _Cuts:
@@ -124,15 +128,20 @@ if vfs:
             self.run_device(device, act)
             return device.data
 
-        def check(self, store, expected):
-            got = store.load("trust")
-            self.assertIn(got, expected)
-            self.assertEqual(store.load("other"), _OTHER)
-            f = store.open("document")
-            buf = bytearray(len(_DOCUMENT) + 1)
-            self.assertEqual(buf[: f.readinto(buf)], _DOCUMENT)
-            f.close()
-            return got
+        def check(self, *expected):
+            """An act that finds one of the expected records, and all else untouched."""
+
+            def act(store):
+                got = store.load("trust")
+                self.assertIn(got, expected)
+                self.assertEqual(store.load("other"), _OTHER)
+                f = store.open("document")
+                buf = bytearray(len(_DOCUMENT) + 1)
+                self.assertEqual(buf[: f.readinto(buf)], _DOCUMENT)
+                f.close()
+                return got
+
+            return act
 
         def every_cut(self, data, act):
             """Yield each medium that a cut of `act` can leave, until `act` survives."""
@@ -151,37 +160,37 @@ if vfs:
                 old = _CONTENTS[i - 1] if i else None
                 new = _CONTENTS[i]
                 seen = set()
-                for data in self.every_cut(self.prepared(i), lambda s: s.save("trust", new)):
+                for data in self.every_cut(self.prepared(i), _save(new)):
                     device = self.medium(data)
-                    seen.add(self.run_device(device, lambda s: self.check(s, (old, new))))
+                    seen.add(self.run_device(device, self.check(old, new)))
                     # The next save works, and so does the one after: both files heal.
                     for content in (b"next" * 30, b"next but one" * 20):
-                        self.run_device(device, lambda s: s.save("trust", content))
-                        self.run_device(device, lambda s: self.check(s, (content,)))
+                        self.run_device(device, _save(content))
+                        self.run_device(device, self.check(content))
                 self.assertEqual(seen, {old, new})
 
         def test_a_second_cut_while_saving_again(self):
             old, new = _CONTENTS[2], _CONTENTS[3]
             n = 0
-            for data in self.every_cut(self.prepared(3), lambda s: s.save("trust", new)):
+            for data in self.every_cut(self.prepared(3), _save(new)):
                 n += 1
                 if n % 3:  # the first cut at a third of the places, the second one at all
                     continue
-                for data2 in self.every_cut(data, lambda s: s.save("trust", new)):
+                for data2 in self.every_cut(data, _save(new)):
                     device = self.medium(data2)
-                    self.run_device(device, lambda s: self.check(s, (old, new)))
-                    self.run_device(device, lambda s: s.save("trust", b"next"))
-                    self.run_device(device, lambda s: self.check(s, (b"next",)))
+                    self.run_device(device, self.check(old, new))
+                    self.run_device(device, _save(b"next"))
+                    self.run_device(device, self.check(b"next"))
 
         def test_many_cuts_do_not_eat_the_space(self):
             data = self.prepared(2)
             for i in range(150):
                 content = (_CONTENTS[1], _CONTENTS[3])[i & 1]
                 device = self.medium(data, 1 + i % 6, i % 4)
-                self.run_device(device, lambda s: s.save("trust", content))
+                self.run_device(device, _save(content))
             device = self.medium(data)
-            self.run_device(device, lambda s: s.save("trust", _CONTENTS[6]))
-            self.run_device(device, lambda s: self.check(s, (_CONTENTS[6],)))
+            self.run_device(device, _save(_CONTENTS[6]))
+            self.run_device(device, self.check(_CONTENTS[6]))
 
     class TestLittleFS(_Cuts, unittest.TestCase):
         medium = _Flash

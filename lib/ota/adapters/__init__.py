@@ -17,5 +17,5 @@ def check_request(path, start, end):
     for c in path:
         if not "!" <= c <= "~" or c == "\\":
             raise ValueError("path")
-    if start < 0 or end is not None and end <= start:
+    if start < 0 or (end is not None and end <= start):
         raise ValueError("range")

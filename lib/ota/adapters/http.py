@@ -44,7 +44,7 @@ _HEAD_MAX = const(16384)  # all headers of one answer, also those that are not u
 _PIECE = const(4096)  # bytes of body that have to arrive within `timeout_s`
 _SKIP_MAX = const(4096)  # reading on so far is cheaper than a new connection
 _REDIRECTS = const(5)
-_PAUSE_S = const(30)  # longest pause between two tries; a server that wants more gets no more tries
+_PAUSE_S = const(30)  # longest pause between two tries; a server that wants more gets none
 _PROGRESS = const(65536)  # a Body that got this far since its last loss has all its tries again
 _CERTIFICATE = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 _USED = (
@@ -319,7 +319,7 @@ class _Body:
             first, end, total = _content_range(headers.get(b"content-range", b""))
             if first != self._pos or end != (total if self._end is None else self._end):
                 raise FetchError("content range")
-            if end > total or length is not None and length != end - first:
+            if end > total or (length is not None and length != end - first):
                 raise FetchError("content range")
         known = total, headers.get(b"etag") or headers.get(b"last-modified")
         if self._known and known != self._known:
@@ -407,7 +407,7 @@ class _Connection:
         return n
 
     async def skip(self):
-        """Read what little is left of the answer. Raises OSError if the connection is no more use."""
+        """Read what little is left of the answer; OSError if the connection is no more use."""
         if not self._keep or self._left > _SKIP_MAX:
             raise OSError(ECONNRESET)
         self._budget = _HEAD_MAX
