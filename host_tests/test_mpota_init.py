@@ -264,6 +264,12 @@ def test_write_keeps_the_old_bytes_until_the_new_ones_are_whole(tmp_path):
         number += 1
 
 
+def test_write_syncs_the_bytes_before_the_name_and_the_name_after(tmp_path):
+    with cut_at(1000) as began:
+        files.write(tmp_path / "file", b"data")
+    assert began == ["unlink", "open", "fsync", "replace", "open", "fsync"]
+
+
 def test_settings_survive_the_round_trip(tmp_path):
     settings = make(tmp_path / "r").settings
     assert settings.boards == BOARDS

@@ -131,8 +131,21 @@ def test_change_that_waited_is_finished(fleet, tmp_path):
     for path, data in kept.items():
         path.write_bytes(data)
     assert run(work, NOW).committed.written["img-sensor"] == 2
-    assert pending_files(work) == []
+    assert pending_files(work) == {}
     assert [r.seq for r in see(work.metadata.parent, first_root(work)).releases] == [1]
+
+
+def test_online_roles_are_renewed_while_a_change_waits(fleet, tmp_path):
+    work = clone(fleet, tmp_path / "r")
+    for path in (work.folder / "keys").glob("release-[23].pem"):
+        path.unlink()
+    make_release(work, "1")
+    now = NOW + 8 * DAY
+    done = run(work, now)
+    assert set(done.committed.written) == ONLINE
+    assert [missing.role for missing in done.committed.missing] == ["img-sensor"]
+    assert list(pending_files(work)) == ["img-sensor"]
+    assert not see(work.metadata.parent, first_root(work), now).problems
 
 
 def test_change_finished_before_a_cut_is_cleared_away(fleet, tmp_path):
@@ -142,4 +155,4 @@ def test_change_finished_before_a_cut_is_cleared_away(fleet, tmp_path):
     done = work.metadata / "2.img-sensor.json"
     (work.pending / done.name).write_bytes(done.read_bytes())
     run(work, NOW)
-    assert pending_files(work) == []
+    assert pending_files(work) == {}

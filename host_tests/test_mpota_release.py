@@ -439,7 +439,7 @@ def test_fleet_release_with_too_few_keys_waits_and_says_for_whom(tmp_path):
     assert not done.committed.is_done
     missing = [(m.role, m.needed, m.keys) for m in done.committed.missing]
     assert missing == [("img-sensor", 1, ("release-2", "release-3"))]
-    assert [path.name for path in pending_files(here)] == ["2.img-sensor.json"]
+    assert [path.name for path in pending_files(here).values()] == ["2.img-sensor.json"]
     assert sorted(here.metadata.iterdir()) == before
 
 
@@ -453,7 +453,7 @@ def test_pending_release_is_finished_where_the_other_key_is(tmp_path):
     )
     done = open_repository(there).complete(there.keyring(nobody), NOW)
     assert done.is_done and done.written["img-sensor"] == 2
-    assert pending_files(there) == []
+    assert pending_files(there) == {}
     assert [r.seq for r in see(there.metadata.parent, first_root(there)).releases] == [1]
 
 
@@ -475,6 +475,26 @@ def test_solo_release_with_all_keys_lost_but_online_waits(tmp_path):
     here = without(make(tmp_path / "r"), "owner")
     done = make_release(here, "1")
     assert [m.keys for m in done.committed.missing] == [("owner",)]
+
+
+def test_halt_does_not_wait_for_a_pending_release(tmp_path):
+    here = make(tmp_path / "r")
+    make_release(here, "1")
+    without(here, "owner")
+    assert not make_release(here, "2").committed.is_done
+    repository = open_repository(here)
+    path, custom = rollout.change(
+        repository,
+        product="sensor",
+        board=BOARD,
+        channel="stable",
+        version=None,
+        what=rollout.Change(halt=True),
+    )
+    assert repository.commit(here.keyring(nobody), NOW).is_done
+    assert open_repository(here).rollouts() == {path: custom}
+    assert custom["release"] == "fw/sensor/board/1"
+    assert list(pending_files(here)) == ["img-sensor"]  # without the rollout that came with it
 
 
 def test_cut_anywhere_in_release_leaves_a_repository_and_it_can_be_done_again(first, tmp_path):

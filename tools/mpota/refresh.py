@@ -13,7 +13,7 @@ from datetime import datetime
 from mpota import names
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
-from mpota.repository import Committed, Repository, pending_files
+from mpota.repository import Committed, Repository, open_repository, pending_files
 
 ONLINE = ("snapshot", "timestamp")
 
@@ -45,12 +45,14 @@ def refresh(
     why: dict[str, str] = {}
     if dry_run:
         return Refreshed(_states(repository, now, committed, why), committed)
-    if pending_files(repository.workspace):
+    waiting = pending_files(repository.workspace)
+    if waiting:
         committed = repository.complete(keyring, now)
-        if not committed.is_done:
-            return Refreshed(_states(repository, now, committed, why), committed)
+        repository = open_repository(repository.workspace)
+        if not committed.is_done:  # the rest must not expire meanwhile
+            why = {role: f"waits for signatures in {path}" for role, path in waiting.items()}
     due = [role for role in repository.documents() if repository.is_past_half(role, now)]
-    for role in due:
+    for role in (role for role in due if role not in why):
         reason = _cannot_sign(repository, keyring, role)
         if reason:
             why[role] = reason
@@ -60,7 +62,8 @@ def refresh(
         for role in renewable:
             repository.touch(role)
         done = repository.commit(keyring, now)
-        committed = Committed({**committed.written, **done.written}, done.missing)
+        written = {**committed.written, **done.written}
+        committed = Committed(written, committed.missing + done.missing)
     return Refreshed(_states(repository, now, committed, why), committed)
 
 

@@ -211,8 +211,8 @@ def publish_release(
     repository: Repository, release: Release, wanted: Wanted, keyring: Keyring, now: datetime
 ) -> Released:
     """Store the files, sign the release, and in the solo profile roll it out to everybody."""
-    check_no_pending(repository.workspace)
     role = names.img_role(wanted.product)
+    check_no_pending(repository.workspace, role)
     image_path = f"{release.path}/{names.IMAGE_NAME}"
     image = TargetFile.from_data(image_path, release.image, ["sha256"])
     image.unrecognized_fields["custom"] = release.custom

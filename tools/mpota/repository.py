@@ -145,26 +145,33 @@ class Repository:
 
         With `renew`, roles past half of their life are signed again as well, as far as the keys
         that are open by then can do it: no further passphrase is asked for.
+
+        A role with a change that waits for signatures cannot be changed again, except rollout,
+        whose new version takes the place of the waiting one: a halt must never wait.
         """
         self._check_clock(now)
-        check_no_pending(self.workspace)
+        waiting = pending_files(self.workspace)
+        for role in self.changed - {"rollout"}:
+            check_no_pending(self.workspace, role)
         for role in self._in_order(self.changed):
             self._sign(role, keyring, now)
         if renew:
             for role in self._in_order(set(self.documents()) - {"snapshot", "timestamp"}):
-                if role in self.changed or not self.is_past_half(role, now):
+                if role in self.changed or role in waiting or not self.is_past_half(role, now):
                     continue
                 if self._needed(role) <= len(self._open_keys(role, keyring)):
                     self.touch(role)
                     self._sign(role, keyring, now)
-        return self._finish(keyring, now)
+        done = self._finish(keyring, now)
+        if done.is_done and "rollout" in done.written and "rollout" in waiting:
+            waiting["rollout"].unlink()
+        return done
 
     def complete(self, keyring: Keyring, now: datetime) -> Committed:
         """Take up what waits in `pending/`, add the signatures that can be made, and commit it."""
         self._check_clock(now)
-        paths = pending_files(self.workspace)
-        for path in paths:
-            role = path.name.split(".", 1)[1].removesuffix(".json")
+        waiting = pending_files(self.workspace)
+        for role, path in waiting.items():
             document = read_document(path)
             current = self.documents().get(role)
             if current is not None and serialize(current) == serialize(document):
@@ -177,7 +184,7 @@ class Repository:
             self._add_signatures(role, keyring)
         done = self._finish(keyring, now) if self.changed else Committed({})
         if done.is_done:
-            for path in paths:
+            for path in waiting.values():
                 path.unlink()
         return done
 
@@ -388,14 +395,17 @@ def _check(delegator: Root | Targets, role: str, document: Document, path: Path)
         raise MpotaError(f"signatures of {role} do not count", path, todo) from error
 
 
-def pending_files(workspace: Workspace) -> list[Path]:
+def pending_files(workspace: Workspace) -> dict[str, Path]:
+    """Return the documents that wait for signatures: role -> file."""
     if not workspace.pending.is_dir():
-        return []
-    return sorted(p for p in workspace.pending.iterdir() if p.name[:1].isdigit())
+        return {}
+    paths = sorted(path for path in workspace.pending.iterdir() if path.name[:1].isdigit())
+    return {path.name.split(".", 1)[1].removesuffix(".json"): path for path in paths}
 
 
-def check_no_pending(workspace: Workspace) -> None:
-    for path in pending_files(workspace):
+def check_no_pending(workspace: Workspace, role: str) -> None:
+    path = pending_files(workspace).get(role)
+    if path is not None:
         todo = "run mpota refresh where the missing keys are, or delete it to give the change up"
         raise MpotaError("a change waits for signatures", path, todo)
 
