@@ -210,6 +210,11 @@ def test_endless_boots_are_an_error(device):
         device("import machine; machine.reset()").run(boots=3)
 
 
+def test_a_life_that_never_ends_is_an_error(device):
+    with pytest.raises(DeviceError):
+        device("while True: pass").boot(timeout=0.5)
+
+
 def test_nothing_to_boot(device):
     board = device()
     board.board.flash.wipe(0x10000, 0x20000)

@@ -277,7 +277,8 @@ class Boot:
 
         It cannot be stopped before the next hard reset. Every further call starts this time again
         and changes nothing else, so an application may set its own machine.WDT after the first
-        one; a device that calls it at every check is never reset.
+        one; a device that calls it at every check is never reset. A soft reset forgets that there
+        is something to feed: then the chip resets once, that much later, and boots what it kept.
         """
         if self._armed:
             self._wdt = machine.WDT(0, _LONGEST_MS)

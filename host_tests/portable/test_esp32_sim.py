@@ -387,6 +387,7 @@ class TestPartition(_Case):
         self.assertRaises(ValueError, P, 2)
         self.fails(2, None, P, "nothing")
         self.assertRaises(TypeError, P, P.RUNNING, 4096, 1)
+        self.assertRaises(TypeError, lambda: P(id=P.RUNNING))
         self.assertFalse(P("ota_0") == P("ota_0"))
 
     def test_info_and_repr(self):

@@ -308,6 +308,12 @@ class TestTraps(_Device):
             self.boot.try_next(self.boot.spare)
         self.assertEqual(self.otadata(), [(1, VALID), (2, NEW)])
 
+    def test_a_switch_costs_one_erase(self):
+        self.put("ota_1", IMAGES[2])
+        self.board.flash.trace = []
+        self.boot.try_next(self.boot.spare)
+        self.assertEqual(self.board.flash.trace, [("erase", 0xE000), ("program", 0xE000, 32)])
+
     def test_install_on_trial_is_refused(self):
         self.trial()
         self.assertRaises(StateError, self.boot.spare.erase, 0)
@@ -470,6 +476,76 @@ class TestFactory(_Device):
         self.assertTrue(self.boot.on_trial)
         self.hard_reset()
         self.runs("factory")
+
+
+class TestRandomLives(_Device):
+    """Whatever is called in whatever order, and wherever power fails: what runs was confirmed, or
+    is on trial for this one boot."""
+
+    lives = 250
+
+    def act(self, number):
+        """Do one thing; return whether what runs has been confirmed by it."""
+        boot = self.boot
+        if number == 0:
+            self.write_spare(IMAGES[2 + self.count % 4])
+        elif number == 1:
+            boot.spare.erase(self.count % 3)
+        elif number in (2, 3):
+            if not boot.switch_pending and not boot.on_trial:
+                self.tried = boot.identity(boot.spare)
+            boot.try_next(boot.spare)
+        elif number == 4:
+            boot.confirm()
+            return True
+        elif number == 5:
+            boot.revert()
+        return False
+
+    def test_random_lives(self):
+        self.tried = None
+        self.trials = 0
+        kept = {self.boot.identity(self.boot.running)}
+        for self.count in range(self.lives):
+            pick = _random(self.count, 4, 10)
+            self.cut_at(pick[0] % 16 if pick[1] & 1 else None, TEARS[pick[2] % 6])
+            self.board.flash.seed = self.count
+            try:
+                for number in pick[4:]:
+                    running = self.boot.identity(self.boot.running)
+                    maybe = number % 7 == 4 and self.boot.on_trial and not self.boot.switch_pending
+                    if maybe:
+                        kept.add(running)
+                    try:
+                        if self.act(number % 7):
+                            kept = {running}
+                    except OtaError:
+                        pass
+            except PowerCut:
+                pass
+            self.cut_at(pick[0] % 5 if pick[3] & 1 else None, TEARS[pick[3] % 6])
+            try:
+                self.hard_reset()
+            except PowerCut:
+                self.cut_at(None)
+                self.hard_reset()
+            self.cut_at(None)
+            running = self.boot.identity(self.boot.running)
+            if self.boot.on_trial:
+                self.trials += 1
+                self.assertEqual(running, self.tried)
+            else:
+                self.assertIn(running, kept)
+                kept = {running}
+        self.assertTrue(self.trials > self.lives // 20)
+
+
+class TestRandomLivesWithFactory(TestRandomLives):
+    rows = table.SMALL_FACTORY
+
+
+class TestRandomLivesWithThreeSlots(TestRandomLives):
+    rows = table.SMALL_THREE
 
 
 class TestGarbageInOtadata(_Device):

@@ -505,7 +505,11 @@ class Partition:
     TYPE_APP = table.APP
     TYPE_DATA = table.DATA
 
-    def __init__(self, id, block_size=SECTOR):
+    def __init__(self, *args):
+        if not 0 < len(args) < 3:
+            raise TypeError("function expected 1 or 2 positional arguments")
+        id = args[0]
+        block_size = args[1] if len(args) == 2 else SECTOR
         board = _current()
         if isinstance(id, tuple):  # a row: only from inside this module
             row = id
