@@ -84,7 +84,8 @@ async def play(job):
         results.append(await attempt(http, order))
     await http.close()
     await http.close()
-    return [*results, {"pauses": pauses}]
+    results.append({"pauses": pauses})
+    return results
 
 
 def main(text):

@@ -14,8 +14,15 @@ def check_request(path, start, end):
     for step in path.split("/"):
         if not step.strip("."):
             raise ValueError("path")
-    for c in path:
-        if not "!" <= c <= "~" or c == "\\":
-            raise ValueError("path")
+    if "\\" in path:
+        raise ValueError("path")
+    check_text(path, "!")
     if start < 0 or (end is not None and end <= start):
         raise ValueError("range")
+
+
+def check_text(text, first):
+    """Raise ValueError unless all is printable ASCII from `first` (" " or "!") on."""
+    for c in text:
+        if not first <= c <= "~":
+            raise ValueError("text")

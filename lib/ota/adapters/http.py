@@ -28,7 +28,7 @@ import gc
 import os
 from errno import ECONNRESET, ETIMEDOUT
 
-from ota.adapters import check_request
+from ota.adapters import check_request, check_text
 from ota.errors import ClockError, FetchError
 
 try:
@@ -54,10 +54,20 @@ _USED = (
     b"transfer-encoding",
     b"connection",
     b"location",
+    b"retry-after",
     b"etag",
     b"last-modified",
-    b"retry-after",
 )
+# Their places in `_Connection.headers`.
+_LENGTH = const(0)
+_RANGE = const(1)
+_CONTENT_ENCODING = const(2)
+_TRANSFER_ENCODING = const(3)
+_CONNECTION = const(4)
+_LOCATION = const(5)
+_RETRY_AFTER = const(6)
+_ETAG = const(7)
+_LAST_MODIFIED = const(8)
 
 
 class Http:
@@ -73,19 +83,19 @@ class Http:
                 raise ValueError("https needs ca")
         self._headers = ""
         for name, value in headers:
-            for c in name + value:
-                if not " " <= c <= "~":
-                    raise ValueError("header")
+            check_text(name + value, " ")
             self._headers += "{}: {}\r\n".format(name, value)
+        self.needs_clock = any(origin[0] for origin, _ in self._bases)
         self._ca = ca
         self._context = None
         self._timeout_s = timeout_s
         self._tries = tries
         self._sleep = sleep or asyncio.sleep
-        self._rand = rand or _rand
+        self._rand = rand or (lambda: os.urandom(1)[0])
         self._buf = bytearray(_BUFFER)
         self._connection = None
         self._base = 0
+        self._skipped = 0
 
     async def open(self, path, start=0, end=None):
         check_request(path, start, end)
@@ -96,8 +106,13 @@ class Http:
             body.length = body._end - start
         return body
 
+    def skip(self):
+        self._skipped += 1
+        self._base = (self._base + 1) % len(self._bases)
+        return self._skipped < len(self._bases)
+
     async def close(self):
-        self._base = 0
+        self._base = self._skipped = 0
         await self._drop()
 
     async def _start(self, body, bases, attempt, error):
@@ -156,7 +171,7 @@ class Http:
             )
             if connection.status not in (301, 302, 303, 307, 308):
                 return connection
-            location = connection.headers.get(b"location", b"")
+            location = connection.headers[_LOCATION]
             await self._release(connection)
             tls = origin[0]
             try:
@@ -164,10 +179,10 @@ class Http:
             except ValueError:
                 raise FetchError("redirect")
             if tls and not origin[0]:
-                raise FetchError("redirect from https to http")
+                raise FetchError("redirect to http")
             if origin[0] and not self._ca:
-                raise FetchError("redirect to https needs ca")
-        raise FetchError("redirects", _REDIRECTS)
+                raise FetchError("https needs ca")
+        raise FetchError("redirects")
 
     async def _exchange(self, origin, request):
         connection = self._connection
@@ -312,18 +327,18 @@ class _Body:
         headers = connection.headers
         if connection.status != (206 if ranged else 200):
             raise FetchError("HTTP status", status=connection.status)
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise FetchError("content encoding")
+        if headers[_CONTENT_ENCODING] not in (b"", b"identity"):
+            raise FetchError("encoding")
         end = total = length = connection.length
         if ranged:
-            first, end, total = _content_range(headers.get(b"content-range", b""))
+            first, end, total = _content_range(headers[_RANGE])
             if first != self._pos or end != (total if self._end is None else self._end):
                 raise FetchError("content range")
             if end > total or (length is not None and length != end - first):
                 raise FetchError("content range")
-        known = total, headers.get(b"etag") or headers.get(b"last-modified")
+        known = total, headers[_ETAG] or headers[_LAST_MODIFIED]
         if self._known and known != self._known:
-            raise FetchError("file has changed")
+            raise FetchError("changed")
         self._known = known
         self._end = end
         self._connection = connection
@@ -358,7 +373,7 @@ class _Connection:
                 raise FetchError("not HTTP")
             self.status = _number(line[9:12])
             self._keep = line[7:8] == b"1"
-            self.headers = headers = {}
+            self.headers = headers = [b""] * len(_USED)
             while True:
                 line = await self._line()
                 if line == b"":
@@ -367,20 +382,21 @@ class _Connection:
                     name, _, value = line.partition(b":")
                     name = name.lower()
                     if name in _USED:
+                        name = _USED.index(name)
                         value = value.strip()
                         # Which of two to believe is what request smuggling is made of.
-                        if headers.get(name, value) != value:
+                        if headers[name] not in (b"", value):
                             raise FetchError("header twice")
                         headers[name] = value
-        if headers.get(b"transfer-encoding", b"chunked").lower() != b"chunked":
-            raise FetchError("transfer encoding")
-        self._chunked = b"transfer-encoding" in headers
+        self._chunked = headers[_TRANSFER_ENCODING] != b""
+        if self._chunked and headers[_TRANSFER_ENCODING].lower() != b"chunked":
+            raise FetchError("encoding")
         self.length = None
-        if not self._chunked and b"content-length" in headers:
-            self.length = _number(headers[b"content-length"])
-        # Bytes of body, or of this chunk, that are still to come; None: until the end of it all.
+        if headers[_LENGTH] and not self._chunked:
+            self.length = _number(headers[_LENGTH])
+        # Bytes of body, or of this chunk, that are still to come; None: until the connection ends.
         self._left = 0 if self._chunked else self.length
-        if self.length is None or b"close" in headers.get(b"connection", b"").lower():
+        if self.length is None or b"close" in headers[_CONNECTION].lower():
             self._keep = False
 
     async def readinto(self, view):
@@ -425,10 +441,9 @@ class _Connection:
         """Return for how many seconds the server wants to be left alone; None: for good."""
         if self.status < 500 and self.status not in (408, 425, 429):
             return None
-        value = self.headers.get(b"retry-after", b"")
-        if len(value) > 9 or not value.isdigit():  # a date is no number: clocks may be wrong
-            return 0
-        value = int(value)
+        value = self.headers[_RETRY_AFTER]
+        # A date says nothing to a clock that may be wrong.
+        value = int(value) if value.isdigit() else 0
         return value if value <= _PAUSE_S else None
 
     async def close(self):
@@ -500,15 +515,9 @@ class _Connection:
         return len(data)
 
 
-def _rand():
-    return os.urandom(1)[0]
-
-
 def _split(url):
     """Return ((is it TLS, host, port), target) of an absolute URL, or raise ValueError."""
-    for c in url:
-        if not "!" <= c <= "~":
-            raise ValueError("url")
+    check_text(url, "!")
     scheme, _, rest = url.partition("://")
     if scheme not in ("http", "https"):
         raise ValueError("url")
