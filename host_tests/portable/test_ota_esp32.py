@@ -21,7 +21,7 @@ from sim.chip import (
     esp32,
     machine,
 )
-from sim.flash import TEARS, Flash, PowerCut, _random
+from sim.flash import TEARS, Flash, PowerCut, random_bytes
 
 IMAGES = [image.build(version=str(n), length=9216 + 1024 * n) for n in range(6)]
 COMBINED = image.combined(IMAGES[2], table.build(table.SMALL))
@@ -246,7 +246,7 @@ class TestImages(_Device):
 
     def test_identity_of_garbage(self):
         for number in range(40):
-            data = bytearray(_random(number, 0, 4096))
+            data = bytearray(random_bytes(number, 0, 4096))
             data[0] = 0xE9
             data[1] = number % 18
             data[23] = 1
@@ -506,8 +506,9 @@ class TestRandomLives(_Device):
         self.tried = None
         self.trials = 0
         kept = {self.boot.identity(self.boot.running)}
-        for self.count in range(self.lives):
-            pick = _random(self.count, 4, 10)
+        for count in range(self.lives):
+            self.count = count
+            pick = random_bytes(self.count, 4, 10)
             self.cut_at(pick[0] % 16 if pick[1] & 1 else None, TEARS[pick[2] % 6])
             self.board.flash.seed = self.count
             try:
@@ -581,7 +582,7 @@ class TestGarbageInOtadata(_Device):
     def test_random_bytes(self):
         for number in range(150):
             self._fresh()
-            self.records(_random(number, 1, 4096), _random(number, 2, 4096))
+            self.records(random_bytes(number, 1, 4096), random_bytes(number, 2, 4096))
             self.survive()
 
     def test_random_records_with_a_right_crc(self):
@@ -589,7 +590,7 @@ class TestGarbageInOtadata(_Device):
         seqs = (0, 1, 2, 3, 4, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFF)
         for number in range(200):
             self._fresh()
-            pick = _random(number, 3, 4)
+            pick = random_bytes(number, 3, 4)
             self.records(
                 entry(seqs[pick[0] % 10], states[pick[1] % 8]),
                 entry(seqs[pick[2] % 10], states[pick[3] % 8]),
@@ -614,7 +615,7 @@ class TestGarbageInOtadata(_Device):
     def test_device_is_updatable_after_random_bytes(self):
         for number in range(50):
             self._fresh()
-            self.records(_random(number, 1, 4096), _random(number, 2, 4096))
+            self.records(random_bytes(number, 1, 4096), random_bytes(number, 2, 4096))
             running = self.board.running[4]
             self.write_spare(IMAGES[2])
             self.boot.try_next(self.boot.spare)

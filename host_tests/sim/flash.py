@@ -27,7 +27,7 @@ class PowerCut(BaseException):
     """Power failed. Not an Exception, so that no handler of the code under test swallows it."""
 
 
-def _random(seed, number, count):
+def random_bytes(seed, number, count):
     """Return `count` bytes that depend on nothing but `seed` and `number`."""
     out = b""
     while len(out) < count:
@@ -184,14 +184,14 @@ class Flash:
             return old
         if tear == "after":
             return new
-        chance = _random(self.seed, number, 8)
+        chance = random_bytes(self.seed, number, 8)
         at = int.from_bytes(chance[:4], "little") % len(old)
         if tear == "head":
             return new[:at] + old[at:]
         if tear == "tail":
             return old[:at] + new[at:]
         if tear == "bits":
-            return _mix(old, new, _random(self.seed, number, len(old)))
+            return _mix(old, new, random_bytes(self.seed, number, len(old)))
         if tear == "dirt":
             if erasing:
                 return bytes(at) + old[at:]
