@@ -4,6 +4,7 @@
 import ast
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parent.parent.parent
@@ -15,15 +16,14 @@ CONTRACTS = "lib/ota/ports.py"
 PURE_VERIFIER = "lib/ota/trust/ed25519.py"
 
 
-def _device_files() -> list[str]:
+@cache
+def _device_files() -> tuple[str, ...]:
     """Every Python file that a board may hold, relative to the root."""
-    return sorted(
-        path.relative_to(REPO).as_posix()
-        for folder in ("lib", "boards")
-        for path in (REPO / folder).rglob("*.py")
-    )
+    found = [path for folder in ("lib", "boards") for path in (REPO / folder).rglob("*.py")]
+    return tuple(sorted(path.relative_to(REPO).as_posix() for path in found))
 
 
+@cache
 def _compile(file: str) -> bytes:
     """The .mpy, with the name that tracebacks on a device show: the path below lib/."""
     name = file.split("/", 1)[1] if file.startswith("lib/") else Path(file).name
@@ -34,7 +34,8 @@ def _compile(file: str) -> bytes:
         return out.read_bytes()
 
 
-def _imported(file: str, files: list[str]) -> set[str]:
+@cache
+def _imported(file: str, files: tuple[str, ...]) -> set[str]:
     """Files of the library that a file imports, at the top or inside a function."""
     package = file.split("/")[1:-1]
     names = set()
@@ -55,7 +56,7 @@ def modules() -> dict[str, float]:
 
 def needed_on_esp32() -> list[str]:
     """Every module an ESP32 with the native verifier holds."""
-    files = [f for f in _device_files() if f.startswith("lib/ota/") or f == BOARD]
+    files = tuple(f for f in _device_files() if f.startswith("lib/ota/") or f == BOARD)
     left_out = {CONTRACTS, PURE_VERIFIER}
     missing = left_out - set(files)
     if missing:
