@@ -58,8 +58,8 @@ Rules
     A recorded document that is lost or damaged is fetched again; its recorded version, and for
     root the highest one ever, still stand.
     Signatures of a stored document are checked again only if the keys or the threshold that
-    vouched for it have changed (Authority.digest). If they no longer do, its version is forgotten
-    with it: that is TUF's recovery from fast-forward attacks.
+    vouched for it have changed (Authority.digest). If they no longer do, its version does not count
+    either: that is TUF's recovery from fast-forward attacks.
     A delegated role is accepted for one delegator's keys, never because of its name.
 """
 
@@ -401,25 +401,23 @@ class Client:
         Its document is None if it is lost: then only the version still counts.
         """
         entry = self._roles.get(role)
-        if not entry:
-            return None
-        digest = authority.digest()
-        if not self._is_intact(entry):
-            entry[_DOCUMENT] = None
-        elif entry[_AUTHORITY] != digest:
-            meta = {"hashes": {"sha256": entry[_SHA256]}}
-            try:
-                entry, _ = yield from self._check(
-                    role, authority, entry[_DOCUMENT], entry[_LENGTH], meta
-                )
-                self._commit(role, entry, None)
-            except TrustError:
-                entry = None
-        if entry and entry[_AUTHORITY] == digest:
-            return entry
-        roles = dict(self._roles)
-        del roles[role]
-        self._save(roles, self._floor, self.issued)
+        if entry:
+            if not self._is_intact(entry):
+                entry[_DOCUMENT] = None
+            elif entry[_AUTHORITY] != authority.digest():
+                try:
+                    entry, _ = yield from self._check(
+                        role,
+                        authority,
+                        entry[_DOCUMENT],
+                        entry[_LENGTH],
+                        {"hashes": {"sha256": entry[_SHA256]}},
+                    )
+                    self._commit(role, entry, None)
+                except TrustError:
+                    pass  # it stays in the record until a better one takes its place
+            if entry[_AUTHORITY] == authority.digest():
+                return entry
         return None
 
     def _fetch(self, file, max_length, old=None):
