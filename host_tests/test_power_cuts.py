@@ -9,7 +9,7 @@ from sim.flash import TEARS
 
 SHARES = 4
 # Every how many operations of a recovery are cut again; `make soak` and `make bench` take more.
-SECOND = 37
+SECOND = 113
 
 
 @pytest.fixture(scope="module")

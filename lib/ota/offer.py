@@ -57,7 +57,7 @@ def wanted(device, state, installed, image_name, now, target):
     if not release.startswith("fw/{}/".format(device["product"])):
         raise NotOffered("rollout names another product's release", release)
     if seq == installed:
-        raise UpToDate("up to date")
+        raise UpToDate
     if seq < installed:
         raise NotOffered("older than what runs", seq, installed)
     if custom.get("halt", False) is not False:

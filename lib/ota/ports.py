@@ -116,7 +116,10 @@ class Fetcher:
         """
 
     def skip(self):
-        """Turn to another source, because this one's bytes were wrong. False: there is none."""
+        """Turn to the next source, because this one's bytes were wrong. False: it was the last.
+
+        `close` begins anew with the first one.
+        """
 
     async def close(self):
         """Drop what is kept open between requests. Never raises."""

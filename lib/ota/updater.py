@@ -149,9 +149,23 @@ class Updater:
             raise StateError("the running image is on trial: settle it first")
         trial.look_back(boot, self._store)
         try:
-            found = await self._check()
-        except offer.NotOffered as why:
-            return Event(UP_TO_DATE if why.up_to_date else NOT_OFFERED, why.args)
+            while True:
+                try:
+                    return await self._bring(report, consent, should_continue)
+                except offer.NotOffered as why:
+                    return Event(UP_TO_DATE if why.up_to_date else NOT_OFFERED, why.args)
+                except (TrustError, ImageError) as error:
+                    # This source lies, or lags behind: another one may have it right.
+                    if not self._fetcher.skip():
+                        raise
+                    self._log("turning to another source", error)
+        finally:
+            await self._fetcher.close()
+
+    async def _bring(self, report, consent, should_continue):
+        """Check, ask, install, switch."""
+        boot = self._boot
+        found = await self._check()
         if found.identity == boot.identity(boot.running):
             # The bytes that run, released again: nothing but their number is new.
             self._remember_image(found)

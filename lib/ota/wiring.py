@@ -44,7 +44,7 @@ def from_config(updater, folder, log):
     boot = board()
     store = Store(folder)
     ca = _bytes(folder, config["ca"]) if config.get("ca") else None
-    fetcher = Http(config["urls"], ca=ca, headers=config.get("headers", {}))
+    fetcher = Http(config["urls"], ca=ca, headers=config.get("headers", {}).items())
     trust = Client(store, lambda: open(folder + "/root.json", "rb"))
     device = {
         "product": config["product"],

@@ -14,6 +14,8 @@ from ota.errors import FetchError
 
 
 class Folder:
+    needs_clock = False
+
     def __init__(self, path):
         self._path = path
 
@@ -31,6 +33,9 @@ class Folder:
             f.close()
             raise FetchError("range", start, end, size)
         return _Body(f, end - start)
+
+    def skip(self):
+        return False
 
     async def close(self):
         pass
