@@ -499,6 +499,8 @@ def test_rest_of_a_body_that_is_closed_early(fetch):
         ("Content-Range: bytes 5-14/*\r\nContent-Length: 10", "number"),
         ("Content-Range: bytes */20000\r\nContent-Length: 10", "number"),
         ("Content-Range: bytes 4-13/20000\r\nContent-Length: 10", "content range"),
+        ("Content-Range: bytes 4-14/20000\r\nContent-Length: 11", "content range"),
+        ("Content-Range: bytes 6-14/20000\r\nContent-Length: 9", "content range"),
         ("Content-Range: bytes 5-13/20000\r\nContent-Length: 9", "content range"),
         ("Content-Range: bytes 5-15/20000\r\nContent-Length: 11", "content range"),
         ("Content-Range: bytes 5-14/14\r\nContent-Length: 10", "content range"),
