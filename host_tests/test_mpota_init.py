@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from mpota import files, keys, repository, setup
 from mpota.errors import MpotaError
 from mpota.workspace import open_workspace
-from mpota_world import BOARDS, NOW, PowerCut, cut_at, first_root, make, see
+from mpota_world import BOARDS, NEVER, NOW, PowerCut, cut_at, first_root, make, see
 
 
 def signed(workspace, name):
@@ -233,7 +233,8 @@ def test_cut_anywhere_in_init_leaves_all_or_nothing(tmp_path):
         except PowerCut:
             pass
         if not folder.exists():
-            make(folder)
+            with cut_at(NEVER):
+                make(folder)
         seen = see(folder / "repository", first_root(open_workspace(folder)))
         assert len(seen.roles) == 6
         number += 1
@@ -265,7 +266,7 @@ def test_write_keeps_the_old_bytes_until_the_new_ones_are_whole(tmp_path):
 
 
 def test_write_syncs_the_bytes_before_the_name_and_the_name_after(tmp_path):
-    with cut_at(1000) as began:
+    with cut_at(NEVER) as began:
         files.write(tmp_path / "file", b"data")
     assert began == ["unlink", "open", "fsync", "replace", "open", "fsync"]
 

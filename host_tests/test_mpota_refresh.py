@@ -130,7 +130,9 @@ def test_change_that_waited_is_finished(fleet, tmp_path):
     assert not run(work, NOW).committed.is_done
     for path, data in kept.items():
         path.write_bytes(data)
-    assert run(work, NOW).committed.written["img-sensor"] == 2
+    done = run(work, NOW)
+    assert done.committed.written["img-sensor"] == 2
+    assert not any(role.why for role in done.roles)
     assert pending_files(work) == {}
     assert [r.seq for r in see(work.metadata.parent, first_root(work)).releases] == [1]
 

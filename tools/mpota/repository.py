@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Union, cast
 
 from securesystemslib.signer import Key
-from tuf.api.exceptions import RepositoryError
+from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -140,11 +140,11 @@ class Repository:
         """Give `role` a new version in the next commit."""
         self.changed.add(role)
 
-    def commit(self, keyring: Keyring, now: datetime, *, renew: bool = True) -> Committed:
+    def commit(self, keyring: Keyring, now: datetime) -> Committed:
         """Sign and write what was touched, or put it into `pending/`.
 
-        With `renew`, roles past half of their life are signed again as well, as far as the keys
-        that are open by then can do it: no further passphrase is asked for.
+        Roles past half of their life are signed again as well, as far as the keys that are open
+        by then can do it: no further passphrase is asked for.
 
         A role with a change that waits for signatures cannot be changed again, except rollout,
         whose new version takes the place of the waiting one: a halt must never wait.
@@ -155,13 +155,12 @@ class Repository:
             check_no_pending(self.workspace, role)
         for role in self._in_order(self.changed):
             self._sign(role, keyring, now)
-        if renew:
-            for role in self._in_order(set(self.documents()) - {"snapshot", "timestamp"}):
-                if role in self.changed or role in waiting or not self.is_past_half(role, now):
-                    continue
-                if self._needed(role) <= len(self._open_keys(role, keyring)):
-                    self.touch(role)
-                    self._sign(role, keyring, now)
+        others = set(self.documents()) - self.changed - set(waiting) - {"snapshot", "timestamp"}
+        for role in self._in_order(others):
+            open_keys = [k for k in self.keys_of(role).values() if keyring.is_open(k.keyid)]
+            if self.is_past_half(role, now) and len(open_keys) >= self._needed(role):
+                self.touch(role)
+                self._sign(role, keyring, now)
         done = self._finish(keyring, now)
         if done.is_done and "rollout" in done.written and "rollout" in waiting:
             waiting["rollout"].unlink()
@@ -239,13 +238,14 @@ class Repository:
             if key.keyid in document.signatures:
                 continue
             if keyring.is_open(key.keyid) or keyring.is_at_hand(name):
-                document.sign(keyring.signer(name, key), append=True)
+                signer = keyring.signer(name, key)
+                try:
+                    document.sign(signer, append=True)
+                except UnsignedMetadataError as error:  # a token or a service that failed
+                    raise MpotaError(f"cannot sign {role} ({error})", name, "try again") from error
 
     def _needed(self, role: str) -> int:
         return self.delegator(role).get_delegated_role(role).threshold
-
-    def _open_keys(self, role: str, keyring: Keyring) -> list[str]:
-        return [n for n, key in self.keys_of(role).items() if keyring.is_open(key.keyid)]
 
     def _missing(self, role: str) -> Missing | None:
         document = self.documents()[role]
