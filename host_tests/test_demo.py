@@ -19,7 +19,7 @@ def demo(repo):
     ("version", "change", "complaint"),
     [
         ("2.0.0", {"healthy": "False"}, "device says: up to date"),
-        ("3.0.0", {"before": ""}, "three trials ended by the watchdog"),
+        ("3.0.0", {"before": ""}, "this life should have come to an end"),
     ],
 )
 def test_a_broken_step_is_seen(

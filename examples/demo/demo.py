@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
@@ -169,13 +170,13 @@ class Demo:
     def update_with_power_cut(self) -> None:
         self.show.title("Version 2.0.0 is released; the power fails in the middle of a write")
         self.release("2.0.0")
-        cut = self.device.boot(cut=230, tear="bits", timeout=WAIT_S)
+        cut = self.life(cut=230, tear="bits")
         self.check(cut.kind == "cut", "power failed in a flash operation, which was torn")
         before = self.progress(cut)
         self.check(0 < before[-1] < 100, f"{before[-1]} % of it had arrived")
         self.expect_runs("1.0.0", slot="ota_0")
         self.show.title("Power is back: the device goes on where it was")
-        outcome = self.device.boot(timeout=WAIT_S)
+        outcome = self.life()
         after = self.progress(outcome)
         self.check(after[0] >= before[-1], f"it went on at {after[0]} %")
         self.check(outcome.kind == "reset", "complete, checked, and switched to the new slot")
@@ -189,7 +190,7 @@ class Demo:
         self.release("3.0.0")
         ends = []
         for _ in range(12):
-            outcome = self.device.boot(kill_when=contains("not offered"), timeout=WAIT_S)
+            outcome = self.life(kill_when=contains("not offered"))
             ends.append(outcome.kind)
             if outcome.kind == "killed":
                 break
@@ -201,9 +202,9 @@ class Demo:
     def unhealthy(self) -> None:
         self.show.title("Version 4.0.0 runs, but its health check says no")
         self.release("4.0.0")
-        outcome = self.device.boot(timeout=WAIT_S)
+        outcome = self.life()
         self.check(outcome.kind == "reset", "installed")
-        outcome = self.device.boot(timeout=WAIT_S)
+        outcome = self.life()
         self.check("not healthy: going back" in outcome.console, "4.0.0 gave itself up")
         outcome = self.until("rejected by this device")
         self.check("application 2.0.0" in outcome.console, "back on 2.0.0 after one reset")
@@ -288,6 +289,13 @@ class Demo:
             self.server.stop()
             self.server = None
 
+    def life(self, **how: Any) -> Outcome:
+        """Let the device live once, to the end of this life."""
+        try:
+            return self.device.boot(timeout=WAIT_S, **how)
+        except DeviceError as error:
+            raise Failed(f"this life should have come to an end: {error}") from None
+
     def until(self, text: str) -> Outcome:
         """Let the device live until its console says `text`; then switch it off."""
         try:
@@ -299,8 +307,8 @@ class Demo:
 
     def until_seen(self, version: str) -> None:
         """Let the device accept the metadata of a release, and cut the power at its first block."""
-        outcome = self.device.run(until=contains("downloading"), timeout=WAIT_S)
-        self.check(outcome.kind == "killed", f"the device has seen {version}, and lost its power")
+        self.until("downloading")
+        self.check(True, f"the device has seen {version}, and lost its power")
 
     def progress(self, outcome: Outcome) -> list[int]:
         found = [int(line.split()[1]) for line in outcome.lines if line.startswith("downloading")]

@@ -81,7 +81,10 @@ class Boot:
         """
 
     def disarm(self):
-        """Make the watchdog of `arm` harmless. Does nothing if it was never armed."""
+        """Make the watchdog of `arm` harmless. Does nothing if it was never armed.
+
+        Where a watchdog cannot be stopped this lasts for days only: call it at every check.
+        """
 
 
 class Body:

@@ -147,6 +147,7 @@ class Updater:
             return Event(READY)
         if boot.on_trial:
             raise StateError("the running image is on trial: settle it first")
+        boot.disarm()
         trial.look_back(boot, self._store)
         try:
             while True:
