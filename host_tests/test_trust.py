@@ -208,6 +208,22 @@ def test_target_with_sha512_only(device):
     assert target.hashes["sha512"] in target.file
 
 
+@pytest.mark.parametrize(
+    "hashes", [{}, {"md5": "00"}, {"sha256": ""}, {"sha256": "../" + "0" * 61}, {"sha256": 1}]
+)
+def test_hashes_of_a_target_that_are_none(device, hashes):
+    repo = solo()
+
+    def change(signed):
+        signed["targets"][IMAGE]["hashes"] = hashes
+
+    repo.forge("img-demo", change)
+    d = device(repo)
+    d.refresh()
+    with pytest.raises(TrustError):
+        d.find(IMAGE)
+
+
 def test_find_needs_a_refresh():
     d = Device(solo())
     with pytest.raises(ValueError):
@@ -941,6 +957,19 @@ def test_issued_is_the_latest_of_root_targets_and_images(device):
     assert d.client.issued == time_text(4)
     d.reboot()
     assert d.client.issued == time_text(4)
+
+
+def test_issued_of_a_role_that_the_online_key_named(device):
+    """The thief of the online key names a role like an image role, to send the clock to 9999."""
+    repo = solo()
+    d = device(repo)
+    repo.delegate("img-evil", ["rollout/*/*/*"], delegator="rollout")
+    repo.signed("img-evil").unrecognized_fields["x-issued"] = time_text(29)
+    repo.publish("rollout", "img-evil")
+    d.refresh()
+    assert d.find("rollout/demo/board/other") is None
+    assert d.versions()["img-evil"] == 1
+    assert d.client.issued == ""
 
 
 def test_issued_never_falls(device):

@@ -6,7 +6,8 @@ what was accepted is kept through a `Store` (ota.ports).
 
     client = Client(store, root)
         store       ota.ports.Store; uses the record "trust" and the documents "m0", "m1", ...
-        root        function that opens the factory root (a binary stream with readinto and close)
+        root        function that opens the factory root (a binary stream with readinto and close),
+                    or returns None: there is none. It counts until a newer root is stored
         schemes     signature schemes, see ota.trust.keys; default: ed25519
         root_floor  no root below this version is accepted, whatever the store has lost
         on_clock    function called with a ClockError instead of raising it (the owner may choose
@@ -84,6 +85,7 @@ except ImportError:
 _RECORD = const("trust")
 _TOP = ("root", "targets", "snapshot", "timestamp")
 _ROLE = ("keyids", "threshold")
+_HEX = const("0123456789abcdef")
 _ROOT_MAX = const(65536)  # bytes; a root with ten keys has 4,000
 _TIMESTAMP_MAX = const(16384)  # bytes; 500 are usual
 _ROTATIONS = const(64)  # new roots in one refresh; the next one goes on from there
@@ -203,9 +205,9 @@ class Client:
         root = yield from self._refresh_root()
         self._consistent = root["consistent_snapshot"]
         meta = yield from self._refresh_timestamp(root["timestamp"])
-        yield from self._obtain("snapshot", root["snapshot"], meta)
+        yield from self._obtain("snapshot", root["snapshot"], meta, False)
         meta = self._read_meta(self._roles["snapshot"], "targets")
-        yield from self._obtain("targets", root["targets"], meta)
+        yield from self._obtain("targets", root["targets"], meta, True)
         self._ready = True
         return self._new
 
@@ -213,17 +215,21 @@ class Client:
         """Look a target up: depth first, in the order of the delegations (TUF 5.6.7)."""
         if not self._ready:
             raise ValueError("find() before refresh()")
-        todo = [("targets", None)]
+        todo = [("targets", None, None)]
         visited = []
         while todo:
-            role, authority = todo.pop()
+            role, authority, parent = todo.pop()
             if role in visited:
                 continue
             if len(visited) == _WALK:
                 raise TrustError("too many delegated roles")
             visited.append(role)
             if authority:
-                yield from self._obtain(role, authority, self._read_meta(self._roles["snapshot"], role), visited)
+                # Only whom the offline keys name may move the floor of time: any other role can
+                # delegate to a name of its choice.
+                offline = parent == "targets" and role.startswith("img-")
+                meta = self._read_meta(self._roles["snapshot"], role)
+                yield from self._obtain(role, authority, meta, offline, visited)
             entry = self._roles[role]
             found = self._read(
                 entry,
@@ -231,11 +237,12 @@ class Client:
                     "delegations": {"roles": lambda r: _read_delegations(r, path)},
                     "targets": {path: _read_target},
                 },
+                ("targets",),
             )
-            target = found.get("targets", found).get(path)
+            target = found["targets"].get(path)
             if target:
                 return Target(path, role, target, self._consistent)
-            children = found.get("delegations", found).get("roles")
+            children = found.get("delegations", {}).get("roles")
             if children:
                 if children[-1]["terminating"]:
                     todo = []
@@ -247,7 +254,8 @@ class Client:
                     {"delegations": {"keys": lambda r: read_keys(r, self._schemes, wanted)}},
                 )["delegations"].get("keys", {})
                 for child in reversed(children):
-                    todo.append((child["name"], Authority(self._schemes, keys, child)))
+                    authority = Authority(self._schemes, keys, child)
+                    todo.append((child["name"], authority, role))
             yield
         return None
 
@@ -273,7 +281,10 @@ class Client:
         return root
 
     def _accept_factory(self):
-        length, digest = self._measure("")
+        measure = self._measure("")
+        if not measure:
+            raise TrustError("factory root missing")
+        length, digest = measure
         keys = self._read_root(["", 0, length, digest, "", ""])["root"]
         meta = {"hashes": {"sha256": digest}}
         entry, issued = yield from self._check("root", keys, "", length, meta)
@@ -317,9 +328,9 @@ class Client:
         request = yield from self._fetch("timestamp.json", _TIMESTAMP_MAX, old)
         if not request:
             raise TrustError("metadata missing", "timestamp")
-        entry, issued = old, None
+        entry = old
         if request.document != stored:
-            entry, issued = yield from self._check(
+            entry, _ = yield from self._check(
                 "timestamp", authority, request.document, _TIMESTAMP_MAX, {}
             )
             if old:
@@ -334,13 +345,16 @@ class Client:
                 if meta["version"] < version:
                     raise TrustError("rollback", "snapshot", meta["version"], version)
             self._check_fresh("timestamp", entry)
-            self._commit("timestamp", entry, issued)
+            self._commit("timestamp", entry, None)
         else:
             self._check_fresh("timestamp", entry)
         return meta
 
-    def _obtain(self, role, authority, meta, walk=()):
-        """Make the document of a role what `meta` says, fetching it only if it is another one."""
+    def _obtain(self, role, authority, meta, offline, walk=()):
+        """Make the document of a role what `meta` says, fetching it only if it is another one.
+
+        `offline`: its keys are, so its x-issued counts. `walk`: roles to keep in the record.
+        """
         old = yield from self._trusted(role, authority)
         version = meta["version"]
         if (
@@ -348,7 +362,7 @@ class Client:
             and old[_DOCUMENT]
             and old[_VERSION] == version
             and meta.get("length", old[_LENGTH]) == old[_LENGTH]
-            and meta.get("hashes", meta).get("sha256", old[_SHA256]) == old[_SHA256]
+            and meta.get("hashes", {}).get("sha256", old[_SHA256]) == old[_SHA256]
         ):
             self._check_fresh(role, old)
             return
@@ -363,7 +377,7 @@ class Client:
         if role == "snapshot" and old:
             self._check_snapshot(old, entry)
         self._check_fresh(role, entry)
-        self._commit(role, entry, issued, walk)
+        self._commit(role, entry, issued if offline else None, walk)
 
     def _check_snapshot(self, old, new):
         """Refuse a snapshot in which a role is missing or older than it was (TUF 5.5.5)."""
@@ -567,13 +581,6 @@ class Client:
                 raise error
             self._on_clock(error)
 
-    def _issue(self, role, entry, issued):
-        """Return the floor of time, raised by a document that would not have expired by it."""
-        if issued and self.issued < issued < entry[_EXPIRES]:
-            if role in ("root", "targets") or role.startswith("img-"):
-                return issued
-        return self.issued
-
     # State
 
     def _load(self):
@@ -601,7 +608,10 @@ class Client:
                     break
         roles[role] = entry
         floor = max(self._floor, entry[_VERSION]) if role == "root" else self._floor
-        self._save(roles, floor, self._issue(role, entry, issued))
+        # The floor of time rises, unless the document would then have expired itself.
+        if not issued or not self.issued < issued < entry[_EXPIRES]:
+            issued = self.issued
+        self._save(roles, floor, issued)
         self._new = True
 
     def _save(self, roles, floor, issued):
@@ -664,8 +674,8 @@ def _read_time(r):
 def _read_hashes(r):
     """Return the hashes that can be checked, at least one."""
     hashes = r.fields({"sha256": 64, "sha512": 128})
-    if not hashes:
-        raise TrustError("no hash that can be checked")
+    if not hashes or any(not text or text.strip(_HEX) for text in hashes.values()):
+        raise TrustError("hashes in metadata")
     return hashes
 
 

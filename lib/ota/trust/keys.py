@@ -66,7 +66,7 @@ def read_keys(r, schemes, wanted=None):
     for keyid in r.keys():
         key = r.fields({"keytype": _NAME, "keyval": {"public": _PUBLIC}, "scheme": _NAME})
         scheme = schemes.get(key.get("scheme"))
-        public = key.get("keyval", key).get("public")
+        public = key.get("keyval", {}).get("public")
         if scheme and public and (wanted is None or keyid in wanted):
             raw = scheme[1](public) if key.get("keytype") in scheme[0] else None
             if raw:
