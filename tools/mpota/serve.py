@@ -21,25 +21,13 @@ DEFAULT_PORT = 8443
 def make_app(folder: Path, log: Callable[[str], None] | None = None) -> web.Application:
     """Return an application that serves `folder`. No listing, no following of links."""
 
-    @web.middleware
-    async def note(
-        request: web.Request, handler: Callable[[web.Request], object]
-    ) -> web.StreamResponse:
-        status = 500
-        try:
-            response = await handler(request)  # type: ignore[misc]
-            assert isinstance(response, web.StreamResponse)
-            status = response.status
-            return response
-        except web.HTTPException as error:
-            status = error.status
-            raise
-        finally:
-            if log is not None:
-                part = request.headers.get("Range", "")
-                log(f"{request.remote} {request.method} {request.path} {part} {status}")
+    async def note(request: web.Request, response: web.StreamResponse) -> None:
+        if log is not None:
+            part = request.headers.get("Range", "whole")
+            log(f"{request.remote} {request.method} {request.path} {part} {response.status}")
 
-    app = web.Application(middlewares=[note])
+    app = web.Application()
+    app.on_response_prepare.append(note)
     app.router.add_static("/", folder, show_index=False, follow_symlinks=False)
     return app
 
