@@ -130,6 +130,8 @@ class TestWanted(unittest.TestCase):
             ("attempt", 0),
             ("release", 5),
             ("release", ""),
+            ("release", "fw/thermo/../1.1.0"),
+            ("release", "fw/thermo//1.1.0"),
             ("percent", -1),
             ("percent", 1.5),
             ("salt", None),
@@ -223,6 +225,7 @@ class TestFits(unittest.TestCase):
             ("version", ""),
             ("version", 1),
             ("blocks", None),
+            ("blocks", "fw/thermo/./x"),
             ("digest", 15),
             ("block", "4096"),
         ):

@@ -53,7 +53,7 @@ def wanted(device, state, installed, image_name, now, target):
     custom = target.custom
     seq = _number(custom, "seq", 1)
     attempt = _number(custom, "attempt", 1)
-    release = _text(custom, "release")
+    release = _path(custom, "release")
     if not release.startswith("fw/{}/".format(device["product"])):
         raise NotOffered("rollout names another product's release", release)
     if seq == installed:
@@ -104,7 +104,7 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
     _text(custom, "version")
     if _number(custom, "block", 1) != device["block_size"]:
         raise NotOffered("blocks of another size", custom["block"])
-    return Offer(target, _text(custom, "blocks"), _number(custom, "digest", 16), attempt)
+    return Offer(target, _path(custom, "blocks"), _number(custom, "digest", 16), attempt)
 
 
 def bucket(salt, device_id):
@@ -137,6 +137,15 @@ def _text(custom, key):
     value = custom.get(key)
     if type(value) is not str or not value:
         raise NotOffered("release without a proper", key)
+    return value
+
+
+def _path(custom, key):
+    """Return a target path. Fetchers refuse to climb, but with a ValueError of whoever asked."""
+    value = _text(custom, key)
+    for step in value.split("/"):
+        if not step.strip("."):
+            raise NotOffered("release without a proper", key)
     return value
 
 
