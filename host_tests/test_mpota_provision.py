@@ -35,6 +35,7 @@ def wanted(ca):
         urls=["https://updates.example.com/fleet"],
         ca=devtls.to_der(ca.ca_pem),
         groups=["roof"],
+        utc="2026-11-22T12:00:00Z",
     )
 
 
@@ -61,6 +62,7 @@ def test_device_gets_library_root_configuration_and_guard(workspace, wanted, tmp
         "groups": ["roof"],
         "trial_s": 300,
         "headers": {},
+        "utc": "2026-11-22T12:00:00Z",
     }
     library = {f"lib/ota/{k}": v for k, v in files_of(repo / "lib" / "ota").items() if ".py" in k}
     library = {name: data for name, data in library.items() if name.endswith(".py")}
@@ -72,6 +74,14 @@ def test_doing_it_again_changes_nothing(workspace, wanted, tmp_path):
     provision.provision(workspace, tmp_path, wanted)
     before = files_of(tmp_path)
     assert provision.provision(workspace, tmp_path, wanted) == []
+    assert files_of(tmp_path) == before
+
+
+def test_doing_it_again_later_keeps_the_first_floor_of_time(workspace, wanted, tmp_path):
+    provision.provision(workspace, tmp_path, wanted)
+    before = files_of(tmp_path)
+    later = replace(wanted, utc="2027-01-01T00:00:00Z")
+    assert provision.provision(workspace, tmp_path, later) == []
     assert files_of(tmp_path) == before
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from mpota.errors import MpotaError
 
-_NAME = re.compile(r"[A-Za-z0-9._+-]{1,32}")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 IMAGE_NAME = "firmware.bin"  # the name that an ESP32 looks for inside a release
@@ -18,18 +18,12 @@ BLOCKS_SUFFIX = ".blocks"
 def check_name(kind: str, name: str) -> str:
     """Return `name` if it may be part of a target path (SPEC 1)."""
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise MpotaError(f"not a name for a {kind}", name, "use 1 to 32 of A-Z a-z 0-9 . _ + -")
+        raise MpotaError(f"not a name for a {kind}", name, "use 1 to 32 of A-Z a-z 0-9 . _ -")
     return name
 
 
 def check_product(name: str) -> str:
-    """Return `name` if it may name a product.
-
-    Stricter than SPEC 1 by one character: a role name is percent-encoded in URLs, and without
-    "+" the encoded and the plain form are the same on every server and file system.
-    """
-    if "+" in name:
-        raise MpotaError("not a name for a product", name, "leave out the +")
+    """Return `name` if it may name a product: its role's name must not be too long (SPEC 1)."""
     check_name("product", name)
     if len(img_role(name)) > 32:
         raise MpotaError("not a name for a product", name, "use at most 28 characters")

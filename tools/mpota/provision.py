@@ -46,6 +46,7 @@ class Wanted:
     urls: list[str]
     ca: bytes  # DER
     groups: list[str]
+    utc: str  # now: the device's first floor of time
     trial_s: int = _TRIAL_S
     mpy: bool = False
 
@@ -139,15 +140,18 @@ def _plan_state(
         "groups": wanted.groups,
         "trial_s": wanted.trial_s,
         "headers": {},
+        "utc": wanted.utc,
     }
-    text = json.dumps(config, indent=1).encode() + b"\n"
+    text = _config_text(config)
+    # A device that was provisioned before keeps its floor: that is no change of configuration.
+    same = [_config_text({**config, "utc": _floor(device)}), text]
     load_roots(workspace.metadata)  # the chain is whole, or this raises
     roots = [
         (workspace.metadata / f"{version}.root.json").read_bytes()
         for version in root_versions(workspace.metadata)
     ]
     wishes = (
-        ("config.json", text, [text], "changed since; --force replaces it"),
+        ("config.json", text, same, "changed since; --force replaces it"),
         ("root.json", roots[-1], roots, "another repository's; --force replaces it"),
         ("ca.der", wanted.ca, [wanted.ca], "another CA; --force replaces it"),
     )
@@ -158,6 +162,21 @@ def _plan_state(
                 actions.append(Action("keep", f"{STATE}/{name}", why))
             continue
         plan[f"{STATE}/{name}"] = data
+
+
+def _config_text(config: dict[str, Any]) -> bytes:
+    return json.dumps(config, indent=1).encode() + b"\n"
+
+
+def _floor(device: Path) -> str | None:
+    """Return the floor of time in the configuration that is there."""
+    path = device / STATE / "config.json"
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    utc = config.get("utc") if isinstance(config, dict) else None
+    return utc if isinstance(utc, str) else None
 
 
 def _plan_boot(device: Path, force: bool, plan: dict[str, bytes], actions: list[Action]) -> None:

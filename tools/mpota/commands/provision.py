@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
             urls=args.url or [f"https://{devtls.own_address()}:{DEFAULT_PORT}/"],
             ca=devtls.to_der(ca),
             groups=args.group,
+            utc=names.time_text(names.utc_now()),
             trial_s=args.trial,
             mpy=args.mpy,
         )
