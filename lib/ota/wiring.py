@@ -45,7 +45,8 @@ def from_config(updater, folder, log):
     store = Store(folder)
     ca = _bytes(folder, config["ca"]) if config.get("ca") else None
     fetcher = Http(config["urls"], ca=ca, headers=config.get("headers", {}).items())
-    trust = Client(store, lambda: open(folder + "/root.json", "rb"))
+    _open(folder, "root.json").close()
+    trust = Client(store, lambda: _open(folder, "root.json"))
     device = {
         "product": config["product"],
         "board": config["board"],
@@ -70,12 +71,16 @@ def _config(folder):
         raise StateError("configuration is not JSON", folder + "/config.json")
 
 
-def _bytes(folder, name):
+def _open(folder, name):
     try:
-        with open(folder + "/" + name, "rb") as file:
-            return file.read()
+        return open(folder + "/" + name, "rb")
     except OSError:
-        raise StateError("missing, run mpota provision", folder + "/" + name)
+        raise StateError("missing: run mpota provision", folder + "/" + name)
+
+
+def _bytes(folder, name):
+    with _open(folder, name) as file:
+        return file.read()
 
 
 def _library():
