@@ -84,5 +84,7 @@ class _Document:
 
 
 def _name(name):
-    assert 1 <= len(name) <= 24 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789-_" for c in name)
+    assert 1 <= len(name) <= 24 and all(
+        c in "abcdefghijklmnopqrstuvwxyz0123456789-_" for c in name
+    )
     return name

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A live TUF repository in memory, made with python-tuf, for tests of the client.
 
-    repo = Repository()                        root, targets, snapshot, timestamp; nothing delegated
+    repo = Repository()                        root, targets, snapshot, timestamp
     repo.delegate("img-demo", ["fw/demo/*/*/*"])
     repo.add_target("img-demo", "fw/demo/b/1/firmware.bin", b"...", custom={"seq": 1})
     repo.publish("img-demo")                   next version, signed; then snapshot and timestamp
@@ -70,7 +70,9 @@ class Repository:
         self.files = {}
         self.lies = {}
         self.requests = []
-        self.hashes = hashes  # of metadata, in snapshot and timestamp; () leaves out length as well
+        self.hashes = (
+            hashes  # of metadata, in snapshot and timestamp; () leaves out length as well
+        )
         self.signers = {role: [signer(i)] for i, role in enumerate(TOP)}
         self._next_signer = len(TOP)
         self._published = {}  # role: newest document
@@ -137,7 +139,7 @@ class Repository:
         self.add_key(role)
 
     def publish(self, *roles, bump=True, signers=None):
-        """Sign the next version of roles; then of snapshot and timestamp, unless they are given."""
+        """Sign the next version of roles; then of snapshot and timestamp if a targets role was."""
         for role in roles:
             self.signed(role).version += bump
             md = self.mds[role]

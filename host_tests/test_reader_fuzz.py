@@ -3,7 +3,8 @@
 
 For every document both sides must agree: refused by both, or accepted by both with the same value
 and the same canonical bytes. A line end follows each one, because a number needs something after
-it: the reader is for documents that are objects. FUZZ_DOCUMENTS and FUZZ_SEED choose how many and which.
+it: the reader is for documents that are objects. FUZZ_DOCUMENTS and FUZZ_SEED choose how many and
+which.
 """
 
 import io
@@ -26,6 +27,12 @@ TOKENS = [
     b"+1", b"999999999999999", b"9007199254740993", b"1" * 40, b"true", b"false", b"null", b"True",
     b"NaN", b"Infinity", b"nul", b"//", b"/* */", b"'", b'"a":1', b'"a":', b"[" * 20, b"]" * 20,
     b"{}", b"[]", b'""',
+]  # fmt: skip
+
+
+PIECES = [
+    b"a", b"Z", b"~", b"/", b"\\/", b"\\u00e9", b"\xc3\xa9", b'\\"', b"\\\\", b"\\t",
+    b"\xf0\x9f\x98\x80", b"\\ud83d\\ude00", b"\x7f", b"0",
 ]  # fmt: skip
 
 
@@ -61,7 +68,7 @@ def skipped(document, buffer):
 
 def _object(pairs):
     keys = [key for key, _ in pairs]
-    if any(a >= b for a, b in zip(keys, keys[1:])):
+    if keys != sorted(set(keys)):
         raise ValueError("order")
     if any(len(key.encode()) > 512 for key in keys):
         raise ValueError("long key")
@@ -105,8 +112,7 @@ def theirs(document):
 def _string(rng):
     out = b""
     for _ in range(rng.choice((0, 1, 3, 8, 70))):
-        out += rng.choice((b"a", b"Z", b"~", b"/", b"\\/", b"\\u00e9", b"\xc3\xa9", b'\\"', b"\\\\",
-                           b"\\t", b"\xf0\x9f\x98\x80", b"\\ud83d\\ude00", b"\x7f", b"0"))  # fmt: skip
+        out += rng.choice(PIECES)
     return b'"' + out + b'"'
 
 

@@ -10,12 +10,12 @@ from base64 import b64encode
 from io import BytesIO
 
 import pytest
-from ram_store import PowerCut, RamStore
-from repo_sim import Repository, compact, sign, signer, time_text
 from tuf.api.metadata import MetaFile
 
 from ota.errors import ClockError, ExpiredError, FetchError, TrustError
 from ota.trust.client import Client
+from ram_store import PowerCut, RamStore
+from repo_sim import Repository, compact, sign, signer, time_text
 from trust_replay import drive
 
 IMAGE = "fw/demo/board/1/firmware.bin"
@@ -128,7 +128,12 @@ def device(micropython, run_micropython, tmp_path):
 def test_first_refresh_accepts_every_role_and_find_follows_the_delegations(device):
     d = device(solo())
     assert d.refresh() is True
-    assert d.repo.requests == ["2.root.json", "timestamp.json", "2.snapshot.json", "2.targets.json"]
+    assert d.repo.requests == [
+        "2.root.json",
+        "timestamp.json",
+        "2.snapshot.json",
+        "2.targets.json",
+    ]
     target = d.find(IMAGE)
     assert (target.role, target.length, target.custom) == (
         "img-demo",
@@ -180,7 +185,12 @@ def test_only_what_changed_is_fetched(device):
     d.repo.requests.clear()
     assert d.refresh() is True
     assert d.find(IMAGE) and d.find(ROLLOUT)
-    assert d.repo.requests == ["2.root.json", "timestamp.json", "3.snapshot.json", "2.rollout.json"]
+    assert d.repo.requests == [
+        "2.root.json",
+        "timestamp.json",
+        "3.snapshot.json",
+        "2.rollout.json",
+    ]
 
 
 def test_repository_without_consistent_snapshots(device):
@@ -648,7 +658,7 @@ def test_truncated_at_every_offset(role):
         repo.publish("root")
     file = file or [name for name in repo.files if name.endswith(role + ".json")][-1]
     body = repo.files[file]
-    for end in range(0, len(body)):
+    for end in range(len(body)):
         repo.lies[file] = body[:end]
         with pytest.raises(TrustError):
             d.refresh()
@@ -775,7 +785,7 @@ def test_custom_beyond_its_budget(device):
 def test_unknown_fields_are_signed_and_ignored(device):
     repo = solo()
     for role in ("root", "targets", "snapshot", "timestamp", "img-demo"):
-        repo.signed(role).unrecognized_fields["extra"] = {"a": [1, {"b": None}, "\u00e9\\ \""]}
+        repo.signed(role).unrecognized_fields["extra"] = {"a": [1, {"b": None}, '\u00e9\\ "']}
     repo.publish("root", "targets", "img-demo")
     d = device(repo)
     d.refresh()
@@ -1209,7 +1219,7 @@ def test_role_that_snapshot_does_not_name(device):
 def graph(repo, *edges):
     for parent, child, fields in edges:
         repo.delegate(child, delegator=parent, **{"paths": ["*"], **fields})
-    repo.publish(*(["targets"] + sorted({child for _, child, _ in edges})))
+    repo.publish("targets", *sorted({child for _, child, _ in edges}))
 
 
 @pytest.mark.parametrize(

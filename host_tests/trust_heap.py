@@ -3,8 +3,8 @@
 
     micropython -X heapsize=... trust_heap.py FOLDER TIME WHAT [TARGET ...]
 
-FOLDER has metadata/ and a folder state/. WHAT is "import" (nothing more), "light" (signatures count
-as good: what a native verifier costs) or "pure".
+FOLDER has metadata/ and a folder state/. WHAT is "import" (nothing more), "light" (signatures
+count as good: what a native verifier costs) or "pure".
 """
 
 import sys
@@ -40,7 +40,7 @@ def follow(work, buf):
 
 def fetch(request, buf):
     try:
-        file = open(folder + "/metadata/" + request.file, "rb")
+        file = open(folder + "/metadata/" + request.file, "rb")  # noqa: SIM115
     except OSError:
         return False
     with file:
@@ -57,11 +57,13 @@ def main():
     if what == "light":
         schemes = {"ed25519": (("ed25519",), lambda text: text.encode(), Light)}
     else:
-        import ota.trust.ed25519
+        __import__("ota.trust.ed25519")
     if what == "import":
         return
     client = Client(
-        Store(folder + "/state"), lambda: open(folder + "/metadata/1.root.json", "rb"), schemes
+        Store(folder + "/state"),
+        lambda: open(folder + "/metadata/1.root.json", "rb"),
+        schemes,  # noqa: SIM115
     )
     assert follow(client.refresh(time, time), buf) is not None
     for path in sys.argv[4:]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What tuf_conformance_client runs: `ota.trust` behind the command line of the conformance suite.
 
-The metadata folder holds the client's own state (factory-root, trust.0, trust.1, m0, m1, ...). After
-every command, a failed one too, it also holds a copy of each trusted document as `<role>.json`, the
-name of the role percent-encoded, and no other *.json.
+The metadata folder holds the client's own state (factory-root, trust.0, trust.1, m0, m1, ...).
+After every command, a failed one too, it also holds a copy of each trusted document as
+`<role>.json`, the name of the role percent-encoded, and no other *.json.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def main(arguments):
             with open(next(words), "rb") as file:
                 _write(factory, file.read())
         else:
-            client = Client(store, lambda: open(factory, "rb"))
+            client = Client(store, lambda: open(factory, "rb"))  # noqa: SIM115
             asyncio.run(_run(client, options, names))
         return 0
     except OtaError as e:

@@ -59,8 +59,8 @@ Rules
     A recorded document that is lost or damaged is fetched again; its recorded version, and for
     root the highest one ever, still stand.
     Signatures of a stored document are checked again only if the keys or the threshold that
-    vouched for it have changed (Authority.digest). If they no longer do, its version does not count
-    either: that is TUF's recovery from fast-forward attacks.
+    vouched for it have changed (Authority.digest). If they no longer do, its version does not
+    count either: that is TUF's recovery from fast-forward attacks.
     A delegated role is accepted for one delegator's keys, never because of its name.
 """
 
@@ -138,14 +138,14 @@ class Request:
         self._length += len(data)
         if self._length > self.max_length:
             raise TrustError("metadata too long", self.max_length)
-        while self._in and len(data):
+        while self._in and data:
             n = self._in.readinto(self._view[: min(len(data), _BUFFER)])
             if not n or self._view[:n] != data[:n]:
                 self._differ()
             else:
                 self._same += n
                 data = data[n:]
-        if len(data):
+        if data:
             if not self._out:
                 self._out = self._store.create(self.document)
             self._out.write(data)
@@ -180,9 +180,7 @@ class Request:
 
 
 class Client:
-    def __init__(
-        self, store, root, schemes=None, root_floor=0, on_clock=None, max_length=262144
-    ):
+    def __init__(self, store, root, schemes=None, root_floor=0, on_clock=None, max_length=262144):
         self._store = store
         self._factory = root
         self._schemes = schemes or ed25519_scheme()
@@ -304,7 +302,10 @@ class Client:
 
     def _read_root(self, entry):
         """Return {role: Authority} and "consistent_snapshot"."""
-        role = lambda r: r.fields({"keyids": read_keyids, "threshold": read_threshold}, _ROLE)
+
+        def role(r):
+            return r.fields({"keyids": read_keyids, "threshold": read_threshold}, _ROLE)
+
         found = self._read(
             entry,
             {
@@ -404,7 +405,10 @@ class Client:
     def _read_meta(self, entry, role):
         """Return what a snapshot or timestamp says about a role."""
         name = role + ".json"
-        metas = lambda r: r.fields({name: _read_meta}, (name,))
+
+        def metas(r):
+            return r.fields({name: _read_meta}, (name,))
+
         return self._read(entry, {"meta": metas}, ("meta",))["meta"][name]
 
     # Documents
@@ -503,18 +507,19 @@ class Client:
         total = sinks.pop("length").length
         if meta.get("length", total) != total:
             raise TrustError("metadata length", role, total, meta["length"])
-        for name in sinks:
-            sinks[name] = _hex(sinks[name])
-            if hashes.get(name, sinks[name]) != sinks[name]:
+        for name, h in sinks.items():
+            digest = _hex(h)
+            if hashes.get(name, digest) != digest:
                 raise TrustError("metadata hash", role)
+            if name == "sha256":
+                sha = digest
         count = yield from votes.count()
         if count < authority.threshold:
             raise TrustError("signatures", role, count, authority.threshold)
         version = header["version"]
         if meta.get("version", version) != version:
             raise TrustError("metadata version", role, version, meta["version"])
-        digest = authority.digest()
-        entry = [document, version, total, sinks["sha256"], digest, header["expires"]]
+        entry = [document, version, total, sha, authority.digest(), header["expires"]]
         return entry, header.get("x-issued")
 
     def _read(self, entry, sections, needed=(), buf=None):
@@ -617,7 +622,7 @@ class Client:
     def _save(self, roles, floor, issued):
         """Save the record; memory follows the store, so a save that fails changes nothing."""
         state = {"roles": roles, "root_floor": floor, "issued": issued}
-        self._store.save(_RECORD, json.dumps(state).encode())
+        self._store.save(_RECORD, json.dumps(state, separators=(",", ":")).encode())
         self._roles = roles
         self._floor = floor
         self.issued = issued
@@ -699,16 +704,16 @@ def _versions(r):
 
 
 def _check_metas(old, new):
-    """Walk two sorted maps side by side: no entry of the old one is missing or lower in the new."""
+    """Walk two sorted maps side by side: the new one has every entry of the old, none lower."""
     news = _versions(new)
     for name, version in _versions(old):
         for new_name, new_version in news:
             if new_name == name:
+                if new_version < version:
+                    raise TrustError("rollback in snapshot", new_version, version)
                 break
         else:
             raise TrustError("role missing in snapshot")
-        if new_version < version:
-            raise TrustError("rollback in snapshot", new_version, version)
     for _ in news:
         pass
 

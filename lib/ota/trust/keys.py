@@ -10,8 +10,8 @@ Another scheme is one more entry: `schemes = ed25519_scheme(); schemes["name"] =
 
 Rules
     A key of an unknown scheme or type, or with a malformed value, cannot vote. It is no error.
-    A keyid means what the document that delegates says, and only to the role it is named for. It is
-    a label: it is neither computed nor looked up anywhere else.
+    A keyid means what the document that delegates says, and only to the role it is named for. It
+    is a label: it is neither computed nor looked up anywhere else.
     A raw key has one vote per scheme, whatever keyids or encodings it comes under.
     A second signature under one keyid is refused: which of the two counts would be a choice.
 """
@@ -106,12 +106,13 @@ class Authority:
     def digest(self):
         """Return a hex digest over keyids, schemes, keys and threshold.
 
-        The same digest means: the same documents are accepted.
+        The same digest means: the same documents are accepted. 128 bits do: whoever could look for
+        collisions, a delegator, can name any key anyway.
         """
         h = sha256(str(self.threshold).encode())
         for keyid in sorted(self.keys):
             h.update(repr((keyid, self.keys[keyid])).encode())
-        return hexlify(h.digest()).decode()
+        return hexlify(h.digest()[:16]).decode()
 
 
 class Votes:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
 """A strict JSON reader that walks a signed document once, in constant memory.
 
-The caller pulls values in the order of the file and names the few that it wants; everything else is
-checked and forgotten. Meanwhile the canonical form of the part between `start` and `stop` goes to
-sinks (anything with `update(buf)`): hashes and signature verifiers. Source: RFC 8259, RFC 3629 and
-OLPC canonical JSON (TUF 1.0.x, 4.2).
+The caller pulls values in the order of the file and names the few that it wants; everything else
+is checked and forgotten. Meanwhile the canonical form of the part between `start` and `stop` goes
+to sinks (anything with `update(buf)`): signature verifiers. Source: RFC 8259, RFC 3629 and OLPC
+canonical JSON (TUF 1.0.x, 4.2).
 
 Accepted is the part of JSON on which every parser agrees:
     strings   valid UTF-8, no raw control characters, no lone surrogates
     numbers   integers of at most 15 digits (below 2^53), no leading zeros, no -0, no fraction
-    objects   keys strictly ascending in code points, as every TUF writer sorts them: no duplicates,
-              and "signatures" comes before "signed"
+    objects   keys strictly ascending in code points, as every TUF writer sorts them: there are no
+              duplicates, and "signatures" comes before "signed"
     nesting   at most 16 levels in a value that is not walked by the caller
 Whatever is accepted has the canonical form that securesystemslib computes from CPython's json
 (host_tests/test_reader_fuzz.py). Nothing here recurses on the input.
 
-Because keys are sorted already, the canonical form is the input itself without white space and with
-escapes resolved. So pieces of the input buffer are handed on as they are: `_mark` is where the next
-piece begins.
+Because keys are sorted already, the canonical form is the input itself without white space and
+with escapes resolved. So pieces of the input buffer are handed on as they are: `_mark` is where
+the next piece begins.
 """
 
 from ota.errors import TrustError
