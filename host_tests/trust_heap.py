@@ -60,11 +60,11 @@ def main():
         __import__("ota.trust.ed25519")
     if what == "import":
         return
-    client = Client(
-        Store(folder + "/state"),
-        lambda: open(folder + "/metadata/1.root.json", "rb"),
-        schemes,  # noqa: SIM115
-    )
+
+    def root():
+        return open(folder + "/metadata/1.root.json", "rb")
+
+    client = Client(Store(folder + "/state"), root, schemes)
     assert follow(client.refresh(time, time), buf) is not None
     for path in sys.argv[4:]:
         target = follow(client.find(path), buf)
