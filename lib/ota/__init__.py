@@ -32,6 +32,11 @@ _NAMES = {
 }
 
 
+def const(value):
+    """Mark a constant. Compilers of MicroPython fold the call away; CPython makes it."""
+    return value
+
+
 def __getattr__(name):
     if name not in _NAMES:
         raise AttributeError(name)
