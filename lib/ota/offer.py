@@ -33,7 +33,7 @@ class Offer:
         self.image = image  # the Target of the raw image: path, length, hashes
         self.blocks = blocks  # target path of its block list
         self.digest_size = digest_size
-        self.version = custom["version"]
+        self.version = _get(custom, "version", str)
         self.seq = custom["seq"]
         self.minseq = custom["minseq"]
         self.identity = custom["identity"]
@@ -48,21 +48,19 @@ def wanted(device, state, installed, image_name, now, target):
     """
     if target is None:
         raise NotOffered("no rollout for this product, board and channel")
-    if target.role != "rollout":
-        raise NotOffered("rollout signed by another role", target.role)
     custom = target.custom
-    seq = _number(custom, "seq", 1)
-    attempt = _number(custom, "attempt", 1)
+    seq = _get(custom, "seq", int)
+    attempt = _get(custom, "attempt", int)
     release = _path(custom, "release")
-    if not release.startswith("fw/{}/".format(device["product"])):
-        raise NotOffered("rollout names another product's release", release)
+    if target.role != "rollout" or not release.startswith("fw/{}/".format(device["product"])):
+        raise NotOffered("rollout by or of another", target.role, release)
     if seq == installed:
         raise UpToDate
     if seq < installed:
         raise NotOffered("older than what runs", seq, installed)
     if custom.get("halt", False) is not False:
-        raise NotOffered("rollout halted")
-    if "not_before" in custom and now < _text(custom, "not_before"):
+        raise NotOffered("halted")
+    if "not_before" in custom and now < _get(custom, "not_before", str):
         raise NotOffered("not before", custom["not_before"])
     if not _is_chosen(device, custom):
         raise NotOffered("not this device's turn")
@@ -75,36 +73,35 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
         raise NotOffered("no image for this device in the release")
     custom = target.custom
     if target.role != "img-" + device["product"]:
-        raise NotOffered("image signed by another role", target.role)
-    if _number(custom, "seq", 1) != seq:
+        raise NotOffered("image by another role", target.role)
+    minseq = _get(custom, "minseq", int)
+    if seq != _get(custom, "seq", int):
         raise NotOffered("rollout and image differ in seq", seq, custom["seq"])
-    if custom["seq"] <= installed:
-        raise NotOffered("older than what runs", custom["seq"], installed)
-    if custom["seq"] < state["minseq"]:
-        raise NotOffered("below the floor", custom["seq"], state["minseq"])
-    if _number(custom, "minseq", 0) > custom["seq"]:
-        raise NotOffered("minseq above seq", custom["minseq"])
-    if custom.get("kind") != device["kind"]:
-        raise NotOffered("another kind of release")
-    if device["board"] not in _list(custom, "boards"):
-        raise NotOffered("not for this board", device["board"])
-    if custom.get("chip") != device["chip"]:
-        raise NotOffered("not for this chip", device["chip"])
+    if seq <= installed:
+        raise NotOffered("older than what runs", seq, installed)
+    if not minseq <= seq >= state["minseq"]:
+        raise NotOffered("below the floor", seq, state["minseq"])
+    for key in ("kind", "chip"):
+        if custom.get(key) != device[key]:
+            raise NotOffered("not for this device", key, device[key])
+    if device["board"] not in _get(custom, "boards", list):
+        raise NotOffered("not for this device", "board", device["board"])
     if not 0 < target.length <= slot_size:
         raise NotOffered("image does not fit the slot", target.length, slot_size)
-    if custom.get("frozen") is not True and not _loads(device, custom):
-        raise NotOffered("this device's ota would not load in it", device["library"])
-    identity = _text(custom, "identity")
-    if [identity, attempt] in [entry[:2] for entry in state["rejected"]]:
-        raise NotOffered("rejected by this device", identity, attempt)
+    library = device["library"]
+    if library not in ("source", custom.get("mpy")) and custom.get("frozen") is not True:
+        raise NotOffered("this device's ota would not load in it", library)
+    identity = _get(custom, "identity", str)
+    for entry in state["rejected"]:
+        if entry[:2] == [identity, attempt]:
+            raise NotOffered("rejected by this device", entry[2])
     trial = state["trial"]
-    if trial and trial["identity"] == identity and trial["attempt"] == attempt:
+    if trial and (trial["identity"], trial["attempt"]) == (identity, attempt):
         if trial["tries"] >= _TRIES:
-            raise NotOffered("tried without success", trial["tries"])
-    _text(custom, "version")
-    if _number(custom, "block", 1) != device["block_size"]:
-        raise NotOffered("blocks of another size", custom["block"])
-    return Offer(target, _path(custom, "blocks"), _number(custom, "digest", 16), attempt)
+            raise NotOffered("tried without success", _TRIES)
+    if custom.get("block") != device["block_size"]:
+        raise NotOffered("not for this device", "block", device["block_size"])
+    return Offer(target, _path(custom, "blocks"), _get(custom, "digest", int), attempt)
 
 
 def bucket(salt, device_id):
@@ -114,43 +111,25 @@ def bucket(salt, device_id):
 
 
 def _is_chosen(device, custom):
-    if bucket(_text(custom, "salt"), device["id"]) < _number(custom, "percent", 0):
+    if bucket(_get(custom, "salt", str), device["id"]) < _get(custom, "percent", int):
         return True
-    groups = _list(custom, "groups")
+    groups = _get(custom, "groups", list)
     return any(group in groups for group in device["groups"])
 
 
-def _loads(device, custom):
-    library = device["library"]  # "source", a .mpy version such as "6.3", or "frozen"
-    return library == "source" or library == custom.get("mpy")
-
-
-# What is signed may still be nonsense: a slip of the tool that signed must not become a crash here.
-def _number(custom, key, low):
+def _get(custom, key, kind):
+    """Return a field. What is signed may still be nonsense, and a slip of the tool that signed it
+    must not become a crash of every device."""
     value = custom.get(key)
-    if type(value) is not int or value < low:
-        raise NotOffered("release without a proper", key)
-    return value
-
-
-def _text(custom, key):
-    value = custom.get(key)
-    if type(value) is not str or not value:
-        raise NotOffered("release without a proper", key)
+    if type(value) is not kind:
+        raise NotOffered("malformed release", key)
     return value
 
 
 def _path(custom, key):
-    """Return a target path. Fetchers refuse to climb, but with a ValueError of whoever asked."""
-    value = _text(custom, key)
+    """Return a target path. A fetcher refuses to climb, but with a ValueError of whoever asked."""
+    value = _get(custom, key, str)
     for step in value.split("/"):
         if not step.strip("."):
-            raise NotOffered("release without a proper", key)
-    return value
-
-
-def _list(custom, key):
-    value = custom.get(key)
-    if type(value) is not list:
-        raise NotOffered("release without a proper", key)
+            raise NotOffered("malformed release", key)
     return value
