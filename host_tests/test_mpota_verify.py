@@ -169,7 +169,7 @@ def test_gap_in_the_chain_of_roots_is_an_old_root_to_a_device(work, www):
         {"release": 1},
         {"seq": 2},
         {"seq": True},
-        {"attempt": 0},
+        {"attempt": "1"},
         {"percent": "all"},
     ],
 )

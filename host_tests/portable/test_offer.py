@@ -137,6 +137,7 @@ class TestWanted(unittest.TestCase):
         ):
             self.refused("malformed release", rollout(**{key: value}))
         self.refused("malformed release", rollout(percent=0, groups="canary"))
+        self.refused("malformed release", Target("rollout/a/b/c", "rollout", None, 0))
         for key in ("seq", "attempt", "release", "percent", "salt"):
             self.refused("malformed release", rollout(without=key))
 
@@ -225,6 +226,7 @@ class TestFits(unittest.TestCase):
             ("blocks", "fw/thermo/./x"),
         ):
             self.refused("malformed release", image(**{key: value}))
+        self.refused("malformed release", Target("fw/a/b/c/d", "img-thermo", None))
         for block in (8192, "4096", None):
             self.refused("not for this device", image(block=block))
 

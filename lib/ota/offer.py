@@ -48,7 +48,7 @@ def wanted(device, state, installed, image_name, now, target):
     """
     if target is None:
         raise NotOffered("no rollout for this product, board and channel")
-    custom = target.custom
+    custom = target.custom or {}
     seq = _get(custom, "seq", int)
     attempt = _get(custom, "attempt", int)
     release = _path(custom, "release")
@@ -71,7 +71,7 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
     """Return the Offer of `target`, the image that the rollout with `seq` and `attempt` names."""
     if target is None:
         raise NotOffered("no image for this device in the release")
-    custom = target.custom
+    custom = target.custom or {}
     if target.role != "img-" + device["product"]:
         raise NotOffered("image by another role", target.role)
     minseq = _get(custom, "minseq", int)
