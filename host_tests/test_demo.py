@@ -16,17 +16,17 @@ def demo(repo):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("version", "change", "complaint"),
+    ("version", "source", "complaint"),
     [
-        ("2.0.0", {"healthy": "False"}, "device says: up to date"),
-        ("3.0.0", {"before": ""}, "this life should have come to an end"),
+        ("2.0.0", "HEALTHY = False", "device says: up to date"),
+        ("3.0.0", "HEALTHY = True", "this life should have come to an end"),
     ],
 )
 def test_a_broken_step_is_seen(
-    demo, micropython, tmp_path, monkeypatch, capsys, version, change, complaint
+    demo, micropython, tmp_path, monkeypatch, capsys, version, source, complaint
 ):
     monkeypatch.setattr(demo, "WAIT_S", 12)
-    monkeypatch.setitem(demo.APP, version, {**demo.APP[version], **change})
+    monkeypatch.setitem(demo.RELEASES, version, source)
     folder = tmp_path / "demo"
     monkeypatch.setattr(
         "sys.argv", ["demo", "--folder", str(folder), "--micropython", str(micropython)]

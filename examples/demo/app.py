@@ -1,9 +1,11 @@
-# What the device of the demo runs: `asyncio` application, guarded by boot.py.
+# SPDX-License-Identifier: MIT
+"""main.py of the device in the demo. Each image carries a release.py of its own."""
+
 import asyncio
+
 import machine
 import ota
-
-VERSION = "@VERSION@"
+from release import HEALTHY, VERSION
 
 
 async def application():
@@ -13,11 +15,11 @@ async def application():
 
 
 def healthy():
-    return @HEALTHY@
+    return HEALTHY
 
 
 async def main():
-    work = asyncio.create_task(application())
+    app = asyncio.create_task(application())
     updater = ota.Updater.from_config()
     if not await updater.settle(healthy, within_s=10):
         print("not healthy: going back")
@@ -28,6 +30,7 @@ async def main():
         print(event)
         if event.ready:
             machine.reset()
+    await app
 
 
 asyncio.run(main())

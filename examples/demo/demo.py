@@ -32,15 +32,14 @@ from sim.supervisor import DeviceError, Outcome, Supervisor  # noqa: E402
 LENGTH = 640 * 1024  # of an image
 TRIAL_S = 4  # of the configuration: how long a trial may take before the watchdog ends it
 WAIT_S = 60  # for a line of the device's console
-BROKEN_AT_IMPORT = "import a_module_that_is_not_there\n"
 
-# What each release does when it runs.
-APP = {
-    "1.0.0": {"healthy": "True"},
-    "2.0.0": {"healthy": "True"},
-    "3.0.0": {"healthy": "True", "before": BROKEN_AT_IMPORT},
-    "4.0.0": {"healthy": "False"},
-    "5.0.0": {"healthy": "True"},
+# release.py of each image: what the release does when it runs.
+RELEASES = {
+    "1.0.0": "HEALTHY = True",
+    "2.0.0": "HEALTHY = True",
+    "3.0.0": "import a_module_that_is_not_there",
+    "4.0.0": "HEALTHY = False",
+    "5.0.0": "HEALTHY = True",
 }
 
 
@@ -253,10 +252,11 @@ class Demo:
     # What the steps are made of
 
     def build(self, version: str) -> bytes:
-        source = (HERE / "app.py").read_text().replace("@VERSION@", version)
-        source = source.replace("@HEALTHY@", APP[version]["healthy"])
-        source = APP[version].get("before", "") + source
-        return image.build(modules={"main.py": source}, version=version, length=LENGTH)
+        modules = {
+            "main.py": (HERE / "app.py").read_text(),
+            "release.py": f'VERSION = "{version}"\n{RELEASES[version]}\n',
+        }
+        return image.build(modules=modules, version=version, length=LENGTH)
 
     def release(self, version: str) -> None:
         file = self.folder / f"micropython-{version}.bin"
@@ -320,7 +320,7 @@ class Demo:
         """Let the bootloader choose on a copy of the flash."""
         board = self.copy()
         frozen = image.frozen(board.flash.read, board.running[2])
-        runs = f'VERSION = "{version}"'.encode() in frozen["main.py"]
+        runs = f'VERSION = "{version}"'.encode() in frozen["release.py"]
         self.check(runs and board.running[4] == slot, f"flash: {version} boots, from {slot}")
 
     def expect_confirmed(self) -> None:
