@@ -24,6 +24,7 @@ class BlockList:
         self.count = (length + block_size - 1) // block_size
         self._file = file
         self._want = bytearray(digest_size)
+        self._block = -1  # whose digest is in `_want`; the next one's is where the file stands
 
     def close(self):
         self._file.close()
@@ -38,7 +39,11 @@ class BlockList:
         Raises ImageError when the document ends before this block's digest.
         """
         want = self._want
-        self._file.seek(block * len(want))
-        if self._file.readinto(want) != len(want):
-            raise ImageError("block list too short", block)
+        if block != self._block:
+            if block != self._block + 1:
+                self._file.seek(block * len(want))
+            self._block = -2  # unless the read succeeds nobody knows where the file stands
+            if self._file.readinto(want) != len(want):
+                raise ImageError("block list too short", block)
+            self._block = block
         return sha256(buf).digest()[: len(want)] == want
