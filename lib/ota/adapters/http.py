@@ -42,6 +42,7 @@ except ImportError:
 _BUFFER = const(1536)  # a header line that is used must fit: a signed URL has 1,200 bytes and more
 _HEAD_MAX = const(16384)  # all headers of one answer, also those that are not used
 _PIECE = const(4096)  # bytes of body that have to arrive within `timeout_s`
+_TURN = const(0x3FFF)  # at multiples of 16 KB (blocks are read) other tasks run
 _SKIP_MAX = const(4096)  # reading on so far is cheaper than a new connection
 _REDIRECTS = const(5)
 _PAUSE_S = const(30)  # longest pause between two tries; a server that wants more gets none
@@ -275,7 +276,12 @@ class _Body:
             if done == len(view):
                 return done
             try:
-                if not await self._http._timed(self._fill(view[done : done + _PIECE])):
+                # Bytes that are here need no time limit, whose task takes longer than they do; but
+                # now and then other tasks must have their turn.
+                n = self._pos & _TURN and self._connection.take(view[done:])
+                if n:
+                    self._pos += n
+                elif not await self._http._timed(self._fill(view[done : done + _PIECE])):
                     self._end = self._pos
                     return self._pos - begin
             except OSError as e:
@@ -420,6 +426,16 @@ class _Connection:
             self._left -= n
         else:
             raise OSError(ECONNRESET)
+        return n
+
+    def take(self, view):
+        """Read what has come of a body whose length is known; return the count, perhaps 0."""
+        if not (self._left and self._writer) or self._pos < self._end:
+            return 0
+        if not hasattr(self._reader, "s"):  # CPython
+            return 0
+        n = self._reader.s.readinto(view[: self._left]) or 0
+        self._left -= n
         return n
 
     async def skip(self):
