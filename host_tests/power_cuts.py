@@ -28,8 +28,8 @@ import sys
 
 sys.path[:0] = ["lib", "boards/esp32", "host_tests"]
 
-from sim import chip, disk
-from sim.flash import SECTOR, TEARS, Flash
+from sim import chip, disk  # noqa: E402
+from sim.flash import SECTOR, TEARS, Flash  # noqa: E402
 
 _BOOTS = 12  # three tries of an image that ends without a word, twice over
 
@@ -109,6 +109,7 @@ class Device:
         name = self.runs()
         disk.mount("/flash", make=False)
         import machine
+
         import ota.trial as trial
         from ota.adapters.clock import Clock
         from ota.adapters.folder import Folder
@@ -131,9 +132,8 @@ class Device:
             "library": "source",
         }
         store = Store("/flash/ota-state")
-        trust = Client(
-            store, lambda: open("/flash/ota-state/root.json", "rb"), schemes=self._schemes()
-        )
+        root = lambda: open("/flash/ota-state/root.json", "rb")  # noqa: E731, SIM115
+        trust = Client(store, root, schemes=self._schemes())
         fetcher = Folder(self.world + "/repository")
         updater = Updater(boot, fetcher, store, trust, Clock(), device)
         answer = self.scenario.answers.get(name)

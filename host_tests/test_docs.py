@@ -9,6 +9,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+
 from sim import image, table
 from sim.chip import Board
 from sim.flash import Flash

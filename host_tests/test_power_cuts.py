@@ -4,6 +4,7 @@
 import json
 
 import pytest
+
 import world
 from sim.flash import TEARS
 

@@ -4,8 +4,9 @@
 import asyncio
 
 import machine
-import ota
 from release import HEALTHY, VERSION
+
+import ota
 
 
 async def application():

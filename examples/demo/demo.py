@@ -4,9 +4,9 @@
     make demo
 
 A repository and a development CA are made with `mpota`; a simulated ESP32 (its bootloader,
-partitions and flash; real MicroPython runs on it) is provisioned and left to itself. `mpota publish
---serve` is the server. Nothing is scripted: every line that is marked with a tick was read from the
-device's console or from its flash, and the demo exits 1 at the first one that is not as told.
+partitions and flash; real MicroPython runs on it) is provisioned and left to itself. The server is
+`mpota publish --serve`. Nothing is scripted: every line that is marked with a tick was read from
+the device's console or from its flash, and the demo exits 1 at the first that is not as told.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,8 @@ class Demo:
         honest.rename(public)
 
         self.show.title("An attacker on the server: one flipped bit in the image")
-        newest = max(public.glob("targets/**/*.firmware.bin"), key=lambda path: path.stat().st_ctime)
+        images = public.glob("targets/**/*.firmware.bin")
+        newest = max(images, key=lambda path: path.stat().st_ctime)
         content = newest.read_bytes()
         newest.write_bytes(content[:300000] + bytes([content[300000] ^ 1]) + content[300001:])
         self.until("ImageError: block is not what was signed 73")
@@ -306,7 +308,7 @@ class Demo:
         return outcome
 
     def until_seen(self, version: str) -> None:
-        """Let the device accept the metadata of a release, and cut the power at its first block."""
+        """Let the device accept a release's metadata, and cut the power at its first block."""
         self.until("downloading")
         self.check(True, f"the device has seen {version}, and lost its power")
 
@@ -342,7 +344,7 @@ class Demo:
         self.show.tick(text)
 
 
-def contains(text: str):  # noqa: ANN201
+def contains(text: str) -> Callable[[str], bool]:
     return lambda line: text in line
 
 

@@ -6,6 +6,7 @@ from hashlib import sha256
 from io import BytesIO
 
 from flash_slot import FlashSlot
+
 from ota.errors import ImageError, SlotError
 from ota.image.blocks import BlockList
 from ota.image.install import Install

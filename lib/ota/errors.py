@@ -3,7 +3,7 @@
 
     OtaError
       TrustError      this check is over; report it, try again at the next one
-        ExpiredError  signed metadata is past its date: refresh the repository, or look at the clock
+        ExpiredError  signed metadata is past its date: refresh the repository, look at the clock
         ClockError    the device's clock contradicts what is certain: set it, then try again
       FetchError      network or server; try later (`status`: HTTP status, or None)
       ImageError      bytes that are not the signed image, or an image that cannot run here

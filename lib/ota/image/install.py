@@ -52,7 +52,7 @@ class Install:
             self._open()
 
     def next_run(self):
-        """Return (first, stop): the blocks to `put` next, in this order; None when all is there."""
+        """Return (first, stop): the blocks to `put` next, in this order. None: all is there."""
         if not self.left:
             return None
         if not self._opened:
@@ -73,9 +73,8 @@ class Install:
         Raises ImageError (wrong bytes; flash untouched) or SlotError (flash does not hold them).
         """
         buf = self._buf
-        content = self._blocks.content(block)
-        if content < len(buf):
-            buf[content:] = b"\xff" * (len(buf) - content)
+        for at in range(self._blocks.content(block), len(buf)):
+            buf[at] = 0xFF
         if not self._blocks.matches(block, buf):
             raise ImageError("block is not what was signed", block)
         if block == 0:
