@@ -61,9 +61,15 @@ class World:
         """Change the rollout: percent, groups, halt, not_before, retry (mpota.rollout.Change)."""
         with self.workspace.lock():
             repository = open_repository(self.workspace)
-            path = "rollout/{}/{}/stable".format(PRODUCT, BOARD)
-            rollout.change(
-                repository, path, rollout.Change(**settings), self.keyring(), self.now
+            rollout.roll_out(
+                repository,
+                self.keyring(),
+                self.now,
+                product=PRODUCT,
+                board=BOARD,
+                channel="stable",
+                version=None,
+                what=rollout.Change(**settings),
             )
 
     def config(self, urls=(), **more):

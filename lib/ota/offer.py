@@ -48,7 +48,7 @@ def wanted(device, state, installed, image_name, now, target):
     """
     if target is None:
         raise NotOffered("no rollout for this product, board and channel")
-    custom = target.custom or {}
+    custom = target.custom
     seq = _get(custom, "seq", int)
     attempt = _get(custom, "attempt", int)
     release = _path(custom, "release")
@@ -71,7 +71,7 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
     """Return the Offer of `target`, the image that the rollout with `seq` and `attempt` names."""
     if target is None:
         raise NotOffered("no image for this device in the release")
-    custom = target.custom or {}
+    custom = target.custom
     if target.role != "img-" + device["product"]:
         raise NotOffered("image by another role", target.role)
     minseq = _get(custom, "minseq", int)
@@ -120,7 +120,7 @@ def _is_chosen(device, custom):
 def _get(custom, key, kind):
     """Return a field. What is signed may still be nonsense, and a slip of the tool that signed it
     must not become a crash of every device."""
-    value = custom.get(key)
+    value = custom.get(key) if type(custom) is dict else None
     if type(value) is not kind:
         raise NotOffered("malformed release", key)
     return value

@@ -31,7 +31,10 @@ def load(store):
     }
     content = store.load("update")
     if content:
-        memory.update(json.loads(content))
+        try:
+            memory.update(json.loads(content))
+        except (ValueError, TypeError):
+            pass  # a whole record, but not ours: it counts as none
     return memory
 
 

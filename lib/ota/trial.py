@@ -13,6 +13,7 @@ and what a confirmation changes is derived again at every start (`look_back`).
 """
 
 import ota.state as state
+from ota.errors import OtaError
 
 # The watchdog ends a trial a little later than `settle` does, so that a deadline that passes in
 # good order leaves its reason behind.
@@ -30,29 +31,40 @@ def guard(boot, trial_s):
 
 async def settle(boot, store, healthy, within_s, log):
     """End the trial of the running image, if it is on trial. See Updater.settle."""
-    if boot.switch_pending or not boot.on_trial:
-        if not boot.switch_pending:
-            look_back(boot, store)
-        return True
-    boot.arm(within_s * 1000 + _MARGIN_MS)
-    identity = boot.identity(boot.running)
-    why = await _failing(healthy, within_s)
-    if why is None:
+    if boot.switch_pending:
+        return not boot.on_trial  # another image waits for the reset, or this one is given up
+    if boot.on_trial:
+        boot.arm(int(within_s * 1000) + _MARGIN_MS)
+        why = await _failing(healthy, within_s)
+        if why:
+            _give_up(boot, store, why, log)
+            return False
         boot.confirm()
         boot.disarm()
-        look_back(boot, store)
-        return True
-    memory = state.load(store)
-    trial = memory["trial"]
-    attempt = trial["attempt"] if trial and trial["identity"] == identity else 0
-    state.reject(memory, identity, attempt, why)
     try:
+        look_back(boot, store)
+    except OtaError as error:
+        # A full file system must not stop an application at each of its starts; the next one
+        # makes up for it.
+        log("memory not in line yet", error)
+    return True
+
+
+def _give_up(boot, store, why, log):
+    """Reject the running image and go back, whatever becomes of the record."""
+    try:
+        identity = boot.identity(boot.running)
+        memory = state.load(store)
+        trial = memory["trial"]
+        attempt = trial["attempt"] if trial and trial["identity"] == identity else 0
+        state.reject(memory, identity, attempt, why)
         state.save(store, memory)
-    finally:
+    except OtaError as error:
         # Without the record the end counts as unexplained: three of them reject the image too.
+        log("rejection not saved", error)
+    finally:
         boot.revert()
     log("rejected", why)
-    return False
 
 
 def look_back(boot, store):
@@ -66,7 +78,7 @@ def look_back(boot, store):
     before = state.load(store)
     running = boot.identity(boot.running)
     spare = boot.identity(boot.spare) if boot.spare else None
-    seq, minseq, version = state.image(memory, running)
+    _, minseq, version = state.image(memory, running)
     memory["minseq"] = max(memory["minseq"], minseq)
     trial = memory["trial"]
     if trial and trial["identity"] == running:
@@ -102,7 +114,7 @@ async def _failing(healthy, within_s):
         return None if await asyncio.wait_for(ask(), within_s) else "health check said no"
     except asyncio.TimeoutError:
         return "no health check passed in time"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         # Whatever an application raises here is a verdict on it, and must not end the trial's
         # bookkeeping. Cancellation and resets are no Exceptions.
         return "health check raised " + type(error).__name__

@@ -50,7 +50,8 @@ class Event:
         if self.total:
             return "{} {} %".format(self.kind, self.done * 100 // self.total)
         name = type(self.error).__name__ if self.error else self.kind
-        return " ".join([name + (":" if self.reason else "")] + [str(fact) for fact in self.reason])
+        facts = [str(fact) for fact in self.reason]
+        return " ".join([name + ":"] + facts if facts else [name])
 
 
 class Updater:
@@ -74,6 +75,7 @@ class Updater:
         self._clock = clock
         self._device = dict(device, block_size=block_size)
         self._log = log or _silent
+        self._busy = False
         self._booted_at = max(state.load(store)["utc"], device.get("utc", ""))
 
     @classmethod
@@ -104,7 +106,8 @@ class Updater:
         goes on from there.
 
         Returns an Event: READY (reset to try the new image), UP_TO_DATE, DECLINED or NOT_OFFERED.
-        Raises OtaError; see errors.py for what to do about which. A cut loses one block at most.
+        Raises OtaError; see errors.py for what to do about which. A cut, or the cancellation of
+        the task, loses one block at most. One update at a time: a second one raises StateError.
         """
 
         async def report(event):
@@ -117,7 +120,8 @@ class Updater:
         """Check again and again: `async for event in updater.watch(): …`.
 
         Trouble is an event, not an exception, and is tried again sooner than `every_s` (first
-        after a minute, then doubling). Work goes on only while the loop asks for the next event.
+        after a minute, then doubling). Work goes on only while the loop asks for the next event;
+        who leaves the loop before the device is reset calls `close()` of what was returned here.
         """
         from ota.watch import Watch
 
@@ -143,12 +147,15 @@ class Updater:
         boot = self._boot
         if boot.spare is None:
             raise StateError("this board has no second slot")
+        if self._busy:
+            raise StateError("another update is under way")
         if boot.switch_pending:
             return Event(READY)
         if boot.on_trial:
             raise StateError("the running image is on trial: settle it first")
         boot.disarm()
         trial.look_back(boot, self._store)
+        self._busy = True
         try:
             while True:
                 try:
@@ -161,7 +168,10 @@ class Updater:
                         raise
                     self._log("turning to another source", error)
         finally:
-            await self._fetcher.close()
+            try:
+                await self._fetcher.close()
+            finally:
+                self._busy = False
 
     async def _bring(self, report, consent, should_continue):
         """Check, ask, install, switch."""
@@ -290,8 +300,10 @@ class Updater:
         """Know the image by its identity before the first byte of it is in the slot."""
         memory = state.load(self._store)
         images = memory["images"]
-        running = self._boot.identity(self._boot.running)
-        memory["images"] = {key: images[key] for key in images if key == running}
+        boot = self._boot
+        # The spare image stays known until it is gone: an unknown one may be below the floor.
+        held = (boot.identity(boot.running), boot.identity(boot.spare))
+        memory["images"] = {key: images[key] for key in images if key in held}
         memory["images"][found.identity] = [found.seq, found.minseq, found.version]
         state.save(self._store, memory)
 
@@ -351,12 +363,13 @@ class Updater:
         file = self._store.open(document)
         if file is None:
             return False
+        signed = target.hashes.get("sha256")
         try:
             digest = sha256()
             while True:
                 count = file.readinto(self._buf)
                 if not count:
-                    return binascii.hexlify(digest.digest()).decode() == target.hashes["sha256"]
+                    return binascii.hexlify(digest.digest()).decode() == signed
                 digest.update(self._buf[:count])
         finally:
             file.close()

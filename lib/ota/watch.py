@@ -2,7 +2,8 @@
 """`Updater.watch`: an update loop as an asynchronous iterator.
 
 MicroPython has no asynchronous generators, so the loop is a task of its own that hands one event
-over and waits until the next one is asked for: who stops asking has stopped the update.
+over and waits until the next one is asked for: who stops asking has stopped the update. Who is
+cancelled while asking, or calls `close`, ends it: connection and files are closed.
 """
 
 import asyncio
@@ -32,11 +33,25 @@ class Watch:
         if self._task is None:
             self._task = asyncio.create_task(self._loop())
         self._asked.set()
-        await self._given.wait()
+        try:
+            await self._given.wait()
+        except asyncio.CancelledError:
+            self.close()
+            raise
         self._given.clear()
         if self._error is not None:
-            raise self._error
+            self._task = None
+            error, self._error = self._error, None
+            raise error
         return self._event
+
+    def close(self):
+        """End the loop, in the middle of an update if need be. Asking again begins anew."""
+        task, self._task = self._task, None
+        if task:
+            task.cancel()
+        self._asked.clear()
+        self._given.clear()
 
     async def _loop(self):
         try:
@@ -53,7 +68,7 @@ class Watch:
                     retry_s = min(retry_s * 2, self._every_s)
                 await self._give(event)
                 await asyncio.sleep(pause_s)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             # A programming error belongs to whoever waits for the next event, not to the task.
             self._error = error
             self._given.set()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one place where the parts meet: adapters and the board are imported here and nowhere else."""
+"""The one place where the parts meet: adapters and the board are imported here and only here."""
 
 import json
 import sys
@@ -27,23 +27,34 @@ def guard(folder):
         # First the watchdog, with a length that needs no file; then the one that the owner chose.
         trial.guard(boot, _TRIAL_S)
         try:
-            trial_s = _config(folder).get("trial_s", _TRIAL_S)
+            trial_s = _config(folder).get("trial_s")
         except StateError:
             return  # a trial with a broken file system is watched all the same
-        trial.guard(boot, trial_s)
+        if type(trial_s) is int and trial_s > 0:
+            trial.guard(boot, trial_s)
 
 
 def from_config(updater, folder, log):
     """Return `updater` (the class) over the parts that `folder`/config.json names."""
+    try:
+        return _join(updater, folder, _config(folder), log)
+    except KeyError as error:
+        raise StateError("configuration lacks", error.args[0])
+    except ValueError as error:  # Http on its URLs, headers and CA
+        raise StateError("configuration is wrong", error)
+
+
+def _join(updater, folder, config, log):
     from ota.adapters.clock import Clock
     from ota.adapters.http import Http
     from ota.adapters.store import Store
     from ota.trust.client import Client
 
-    config = _config(folder)
     boot = board()
     store = Store(folder)
     ca = _bytes(folder, config["ca"]) if config.get("ca") else None
+    if not config["urls"]:
+        raise KeyError("urls")
     fetcher = Http(config["urls"], ca=ca, headers=config.get("headers", {}).items())
     _open(folder, "root.json").close()
     trust = Client(store, lambda: _open(folder, "root.json"))
@@ -64,11 +75,14 @@ def from_config(updater, folder, log):
 def _config(folder):
     try:
         with open(folder + "/config.json") as file:
-            return json.load(file)
+            config = json.load(file)
     except OSError:
         raise StateError("no configuration: run mpota provision", folder + "/config.json")
     except ValueError:
+        config = None
+    if type(config) is not dict:
         raise StateError("configuration is not JSON", folder + "/config.json")
+    return config
 
 
 def _open(folder, name):

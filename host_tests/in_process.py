@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""A device in this process: simulated ESP32, real adapter, store, trust and story. CPython.
+
+    device = Device(folder, repository, root, image)   power is on, `image` runs
+    event = device.update()                            Updater.update, to its end
+    device.reset()                                     machine.reset(): the next life
+
+The repository is read by `Source`, a folder that counts, lies and waits as a test wants. What
+outlives a life is the flash and the store's folder. `close` gives `esp32` and `machine` back.
+"""
+
+import asyncio
+import copy
+import shutil
+from io import BytesIO
+
+from mpota.workspace import open_workspace
+from ota.adapters.clock import Clock, shift
+from ota.adapters.folder import Folder
+from ota.adapters.store import Store
+from ota.errors import StoreError
+from ota.trust.client import Client
+from ota.updater import Updater
+from sim import image, table
+from sim.chip import Board, HardReset
+from sim.flash import Flash
+
+LENGTH = 20000  # of an image: five blocks, the last one not full
+BLOCKS = 5
+
+
+def build(version, length=LENGTH, **changes):
+    return image.build(length=length, version=version, **changes)
+
+
+def clone(world, folder):
+    """Return a copy of a World (world.py), to release and roll out something on."""
+    made = copy.copy(world)
+    made.folder = folder
+    shutil.copytree(world.folder, folder)
+    made.workspace = open_workspace(folder)
+    made.repository = folder / "repository"
+    return made
+
+
+class Source(Folder):
+    """A folder whose answers a test can watch, spoil and hold back.
+
+    requests         (path, start, end) of every `open`
+    opened, closed   bodies; `resets`: calls of `close`
+    spoil(path, data)  returns what is served instead of these bytes of a body
+    hold             asyncio.Event: bodies wait for it
+    """
+
+    def __init__(self, path, others=()):
+        super().__init__(str(path))
+        self._paths = [str(path), *map(str, others)]
+        self.requests = []
+        self.opened = self.closed = self.resets = self.skips = 0
+        self.spoil = None
+        self.hold = None
+
+    async def open(self, path, start=0, end=None):
+        self.requests.append((path, start, end))
+        body = await super().open(path, start, end)
+        self.opened += 1
+        return _Body(self, path, body)
+
+    def skip(self):
+        self.skips += 1
+        if self.skips == len(self._paths):
+            return False
+        self._path = self._paths[self.skips]
+        return True
+
+    async def close(self):
+        self.resets += 1
+        self.skips = 0
+        self._path = self._paths[0]
+
+    @property
+    def blocks(self):
+        """Return (start, end) of every request for a part of an image."""
+        return [
+            (start, end) for path, start, end in self.requests if path.endswith("firmware.bin")
+        ]
+
+
+class _Body:
+    def __init__(self, source, path, body):
+        self._source = source
+        self._path = path
+        self._body = body
+        self.length = body.length
+
+    async def readinto(self, buf):
+        await asyncio.sleep(0)
+        if self._source.hold:
+            await self._source.hold.wait()
+        count = await self._body.readinto(buf)
+        if self._source.spoil:
+            data = self._source.spoil(self._path, bytes(buf[:count]))
+            count = len(data)
+            buf[:count] = data
+        return count
+
+    async def close(self):
+        self._source.closed += 1
+        await self._body.close()
+
+
+class Balky(Store):
+    """A store that refuses to save the records and make the documents named in `refuses`."""
+
+    refuses = ()
+
+    def save(self, name, data):
+        self._check(name)
+        super().save(name, data)
+
+    def create(self, name):
+        self._check(name)
+        return super().create(name)
+
+    def _check(self, name):
+        if name in self.refuses:
+            raise StoreError("file system", name, 28)
+
+
+class Hands(Clock):
+    """A clock that a test sets: `claims` (UTC) and `uptime_s`."""
+
+    def __init__(self, claims):
+        self.claims = claims
+        self.uptime_s = 0
+
+    def utc(self):
+        return self.claims
+
+    def later(self, utc):
+        return shift(utc, self.uptime_s)
+
+
+class Device:
+    def __init__(self, folder, world, content, source=None, rows=table.SMALL, **facts):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self.source = source or Source(world.repository)
+        self.root = world.root
+        self.now = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.facts = {
+            "product": "thermo",
+            "board": "devkit",
+            "channel": "stable",
+            "groups": [],
+            "kind": "firmware",
+            "library": "source",
+            "utc": self.now,
+        }
+        self.facts.update(facts)
+        self.clock = Hands(self.now)
+        self.store = Balky(str(folder / "state"))
+        self.log = []
+        self.flash = Flash(table.SMALL_SIZE)
+        self.flash.strict = True
+        self.board = Board(self.flash)
+        self.board.format(rows, content)
+        self.start()
+
+    def start(self, cause=1):
+        """Boot, and join the parts as wiring.py does."""
+        self.board.power_on(cause)
+        self.board.install()
+        from ota_esp32 import Boot
+
+        self.boot = Boot()
+        facts = dict(self.facts, chip=self.boot.chip, id=self.boot.device_id)
+        self.trust = Client(self.store, self._open_root)
+        self.updater = Updater(
+            self.boot, self.source, self.store, self.trust, self.clock, facts, self._note
+        )
+        return self
+
+    def reset(self):
+        return self.start(HardReset.cause)
+
+    def close(self):
+        self.board.uninstall()
+
+    def update(self, **how):
+        return asyncio.run(self.updater.update(**how))
+
+    def settle(self, healthy=True, within_s=5):
+        """Settle with this function, or with one that gives this answer."""
+        function = healthy if callable(healthy) else lambda: healthy
+        return asyncio.run(self.updater.settle(function, within_s))
+
+    def on_trial(self, **how):
+        """Bring the newest release, and boot it."""
+        assert self.update(**how).ready
+        self.reset()
+        assert self.boot.on_trial
+        return self
+
+    @property
+    def runs(self):
+        return self.board.running[4]
+
+    def spare(self, length=LENGTH):
+        """Return what the spare slot holds."""
+        held = bytearray(length)
+        for at in range(0, length, 4096):
+            self.boot.spare.readinto(at // 4096, memoryview(held)[at : at + 4096])
+        return bytes(held)
+
+    def status(self):
+        return self.updater.status()
+
+    def _note(self, *facts):
+        self.log.append(facts)
+
+    def _open_root(self):
+        return BytesIO(self.root)
