@@ -75,7 +75,7 @@ async def play(job):
             job.get("timeout_s", 5),
             job.get("tries", 2),
             sleep=sleep,
-            rand=lambda: job.get("rand", 0),
+            rand=lambda count: bytes([job.get("rand", 0)] * count),
         )
     except ValueError as e:
         return [{"error": "ValueError", "args": list(e.args)}]

@@ -226,14 +226,13 @@ def redirect(c, location, status=302):
 def test_redirect_on_the_same_server(fetch, status):
     def script(c):
         redirect(c, "/there?a=b#fragment", status)
-        redirect(c, "deeper/x", status)
         redirect(c, f"{liar.url}end", status)
         c.serve(CONTENT)
 
     with servers.Liar(script) as liar:
         token = [["Authorization", "secret"]]
         is_content(fetch(liar.url + "base", "a/f", headers=token)[0])
-        assert [r.path for r in liar.requests] == ["/base/a/f", "/there?a=b", "/deeper/x", "/end"]
+        assert [r.path for r in liar.requests] == ["/base/a/f", "/there?a=b", "/end"]
         assert {r.headers["authorization"] for r in liar.requests} == {"secret"}
         assert liar.connections == 1
 
@@ -295,7 +294,7 @@ def test_redirect_from_http_to_https(fetch, web, ca):
     ["", "ftp://evil/", "http://", "http://evil@host/", "http://[::1]/", "http://evil:x/",
      "http://evil:0/", "http://evil:65536/", "http://evil:-1/",
      "/evil evil", "/evil\x01", "/evil\xe9",
-     "https:///evil", "/" + "evil" * 1000],
+     "https:///evil", "/" + "evil" * 1000, "//evil/x", "evil/x", "?evil"],
 )  # fmt: skip
 def test_redirect_to_nonsense(fetch, location):
     with servers.Liar(lambda c: redirect(c, location)) as liar:
@@ -495,9 +494,9 @@ def test_rest_of_a_body_that_is_closed_early(fetch):
     [
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10", None),
         ("content-range:bytes 5-14/20000", None),
-        ("Content-Length: 10", "content range"),
-        ("Content-Range: bytes 5-14/*\r\nContent-Length: 10", "number"),
-        ("Content-Range: bytes */20000\r\nContent-Length: 10", "number"),
+        ("Content-Length: 10", "not HTTP"),
+        ("Content-Range: bytes 5-14/*\r\nContent-Length: 10", "not HTTP"),
+        ("Content-Range: bytes */20000\r\nContent-Length: 10", "content range"),
         ("Content-Range: bytes 4-13/20000\r\nContent-Length: 10", "content range"),
         ("Content-Range: bytes 4-14/20000\r\nContent-Length: 11", "content range"),
         ("Content-Range: bytes 6-14/20000\r\nContent-Length: 9", "content range"),
@@ -507,13 +506,13 @@ def test_rest_of_a_body_that_is_closed_early(fetch):
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 9", "content range"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 11", "content range"),
         ("Content-Range: 5-14/20000\r\nContent-Length: 10", "content range"),
-        ("Content-Range: bytes 5--14/20000\r\nContent-Length: 10", "number"),
-        ("Content-Range: bytes +5-14/20000\r\nContent-Length: 10", "number"),
-        ("Content-Range: bytes 5-14/99999999999\r\nContent-Length: 10", "number"),
-        ("Content-Range: bytes 5-14/20000\r\nContent-Length: -1", "number"),
-        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 1_0", "number"),
-        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 0x0a", "number"),
-        ("Content-Range: bytes 5-14/20000\r\nContent-Length: evil", "number"),
+        ("Content-Range: bytes 5--14/20000\r\nContent-Length: 10", "content range"),
+        ("Content-Range: bytes +5-14/20000\r\nContent-Length: 10", "content range"),
+        ("Content-Range: bytes 5-14/99999999999\r\nContent-Length: 10", "not HTTP"),
+        ("Content-Range: bytes 5-14/20000\r\nContent-Length: -1", "not HTTP"),
+        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 1_0", "not HTTP"),
+        ("Content-Range: bytes 5-14/20000\r\nContent-Length: 0x0a", "not HTTP"),
+        ("Content-Range: bytes 5-14/20000\r\nContent-Length: evil", "not HTTP"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10\r\nContent-Length: 11",
          "header twice"),
         ("Content-Range: bytes 5-14/20000\r\nContent-Length: 10\r\nContent-Length: 10", None),
@@ -522,7 +521,7 @@ def test_rest_of_a_body_that_is_closed_early(fetch):
         ("Content-Range: bytes 5-14/20000\r\nTransfer-Encoding: gzip", "encoding"),
         ("Content-Range: bytes 5-14/20000\r\nTransfer-Encoding: gzip, chunked",
          "encoding"),
-        ("Content-Type: multipart/byteranges; boundary=evil", "content range"),
+        ("Content-Type: multipart/byteranges; boundary=evil", "not HTTP"),
     ],
 )  # fmt: skip
 def test_range_answers(fetch, headers, text):
@@ -586,7 +585,7 @@ def test_garbage_instead_of_http(fetch, garbage):
 
     with servers.Liar(script) as liar:
         result = fetch(liar.url, "f", timeout_s=1, tries=1)[0]
-        assert result["args"][0] in ("not HTTP", "number", "connection"), result
+        assert result["args"][0] in ("not HTTP", "connection"), result
         is_refused(result)
 
 
@@ -838,12 +837,8 @@ def test_pauses_grow_to_a_bound_and_are_half_chance(fetch):
         assert fetch(liar.url, "f", tries=3, rand=255)[1]["pauses"] == [511 / 256, 511 / 128]
 
 
-@pytest.mark.parametrize(
-    "value, pauses",
-    [("0", [1]), ("10", [5]), ("30", [15]), ("31", []), ("999999999", []), ("9" * 50, []),
-     ("evil", [1]), ("-5", [1]), ("Wed, 21 Oct 2015 07:28:00 GMT", [1])],
-)  # fmt: skip
-def test_retry_after(fetch, value, pauses):
+@pytest.mark.parametrize("value", ["0", "30", "9" * 50, "evil", "-5"])
+def test_retry_after_neither_hurries_nor_stops_a_device(fetch, value):
     def script(c):
         c.request()
         c.send(f"HTTP/1.1 503 X\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n")
@@ -851,7 +846,7 @@ def test_retry_after(fetch, value, pauses):
     with servers.Liar(script) as liar:
         results = fetch(liar.url, "f")
         is_refused(results[0], "HTTP status", 503)
-        assert results[1]["pauses"] == pauses
+        assert results[1]["pauses"] == [1]
 
 
 def test_cancelled_in_every_wait(fetch):

@@ -9,16 +9,17 @@ it appears in an error, and whoever asked checks the bytes.
                 request to the same server, and there is never a second one.
     Ranges      206 with exactly the bytes that were asked for, or FetchError. A Body whose
                 connection is lost goes on at the same byte; a file that has changed meanwhile
-                (its total, ETag or Last-Modified) is a FetchError.
+                (its total or its ETag) is a FetchError.
     Time        `timeout_s` bounds one connection with its handshake, request and response head,
                 and then each 4 KB of body. Only the name look-up of MicroPython blocks.
     Retries     Lost connections and the statuses that mean "later" are tried `tries` times, with
-                growing pauses. Everything else is final for that base URL.
+                growing pauses, whatever Retry-After says. Everything else is final for that base
+                URL.
     Base URLs   Asked in order, beginning with the one that answered last (`close` forgets that).
                 404 and the like are the answer only when no URL has the file: a host that was
                 moved and now says 404 to everything must not end the updates.
-    Redirects   At most 5, never from https to http. `headers` go to the origin of the base URL
-                (scheme, host and port) and to no other.
+    Redirects   At most 5, to a whole URL or an absolute path, never from https to http. `headers`
+                go to the origin of the base URL (scheme, host and port) and to no other.
 
 One Body at a time: opening the next one takes the connection from one that is not read to its end.
 """
@@ -28,24 +29,19 @@ import gc
 import os
 from errno import ECONNRESET, ETIMEDOUT
 
+from ota import const
 from ota.adapters import check_request, check_text
 from ota.errors import ClockError, FetchError
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
-
-_BUFFER = const(1536)  # a header line that is used must fit: a signed URL has 1,200 bytes and more
+_BUFFER = const(1536)
+_LINE_MAX = const(1536)  # a header that is used must fit: a signed URL has 1,200 bytes and more
 _HEAD_MAX = const(16384)  # all headers of one answer, also those that are not used
 _PIECE = const(4096)  # bytes of body that have to arrive within `timeout_s`
 _TURN = const(0x3FFF)  # at multiples of 16 KB (blocks are read) other tasks run
 _SKIP_MAX = const(4096)  # reading on so far is cheaper than a new connection
+_ENDLESS = const(0x3FFFFFFF)  # more than any body has, and no long integer
 _REDIRECTS = const(5)
-_PAUSE_S = const(30)  # longest pause between two tries; a server that wants more gets none
+_PAUSE_S = const(30)  # longest pause between two tries
 _PROGRESS = const(65536)  # a Body that got this far since its last loss has all its tries again
 _CERTIFICATE = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
 _USED = (
@@ -55,9 +51,7 @@ _USED = (
     b"transfer-encoding",
     b"connection",
     b"location",
-    b"retry-after",
     b"etag",
-    b"last-modified",
 )
 # Their places in `_Connection.headers`.
 _LENGTH = const(0)
@@ -66,33 +60,44 @@ _CONTENT_ENCODING = const(2)
 _TRANSFER_ENCODING = const(3)
 _CONNECTION = const(4)
 _LOCATION = const(5)
-_RETRY_AFTER = const(6)
-_ETAG = const(7)
-_LAST_MODIFIED = const(8)
+_ETAG = const(6)
 
 
 class Http:
     """`urls`: base URLs. `ca`: DER certificates, one after the other. `headers`: (name, value)s.
 
-    `sleep(seconds)` and `rand()` (0 to 255) are there for tests.
+    `sleep(seconds)` and `rand(count)` (that many bytes) are there for tests.
     """
 
-    def __init__(self, urls, ca=None, headers=(), timeout_s=20, tries=4, sleep=None, rand=None):
-        self._bases = [_split(url if url.endswith("/") else url + "/") for url in urls]
-        for origin, _ in self._bases:
-            if origin[0] and not ca:
-                raise ValueError("https needs ca")
+    def __init__(
+        self,
+        urls,
+        ca=None,
+        headers=(),
+        timeout_s=20,
+        tries=4,
+        sleep=asyncio.sleep,
+        rand=os.urandom,
+    ):
+        self.needs_clock = False
+        self._bases = []
+        for url in urls:
+            base = _split(url.rstrip("/") + "/")
+            if base[0][0]:
+                if not ca:
+                    raise ValueError("https needs ca")
+                self.needs_clock = True
+            self._bases.append(base)
         self._headers = ""
         for name, value in headers:
             check_text(name + value, " ")
             self._headers += "{}: {}\r\n".format(name, value)
-        self.needs_clock = any(origin[0] for origin, _ in self._bases)
         self._ca = ca
         self._context = None
         self._timeout_s = timeout_s
         self._tries = tries
-        self._sleep = sleep or asyncio.sleep
-        self._rand = rand or (lambda: os.urandom(1)[0])
+        self._sleep = sleep
+        self._rand = rand
         self._buf = bytearray(_BUFFER)
         self._connection = None
         self._base = 0
@@ -101,10 +106,10 @@ class Http:
     async def open(self, path, start=0, end=None):
         check_request(path, start, end)
         body = _Body(self, path, start, end)
-        n = len(self._bases)
-        await self._start(body, [(self._base + i) % n for i in range(n)], 0, None)
-        if body._end is not None:
-            body.length = body._end - start
+        bases = list(range(len(self._bases)))
+        await self.start(body, bases[self._base :] + bases[: self._base], 0, None)
+        if body.end is not None:
+            body.length = body.end - start
         return body
 
     def skip(self):
@@ -116,67 +121,53 @@ class Http:
         self._base = self._skipped = 0
         await self._drop()
 
-    async def _start(self, body, bases, attempt, error):
+    async def start(self, body, bases, attempt, error):
         """Give `body` a connection on which the body's next byte comes next."""
-        pause = 0
         while bases and attempt < self._tries:
             if attempt:
-                pause = max(pause, min(1 << attempt, _PAUSE_S))
                 # Half of it at random: a fleet that lost its server must not come back as one.
-                await self._sleep(pause * (256 + self._rand()) / 512)
+                pause = min(1 << attempt, _PAUSE_S) * (256 + self._rand(1)[0]) / 512
+                await self._sleep(pause)
             attempt += 1
-            pause = 0
             absent = None
             for base in bases[:]:
-                failed = await self._try(base, body)
-                if not failed:
-                    self._base = body._base = base
+                try:
+                    body.accept(await self._request(base, body))
+                    self._base = body.base = base
                     return
-                error, wait = failed
-                if wait is not None:
-                    pause = max(pause, wait)
-                    continue
-                bases.remove(base)
-                if getattr(error, "status", None) in (403, 404, 410):
-                    absent = error
+                except OSError as e:
+                    error = FetchError("connection", e.errno)
+                except (FetchError, ClockError) as e:
+                    error = e
+                    status = getattr(e, "status", None) or 0
+                    if status in (403, 404, 410):
+                        absent = e
+                    if status < 500 and status not in (408, 425, 429):
+                        bases.remove(base)
+                await self.release(self._connection)
             if absent:
                 raise absent
         raise error
-
-    async def _try(self, base, body):
-        """Return None, or the error and the least pause before the next try (None: no use)."""
-        try:
-            connection = await self._request(base, body)
-        except OSError as e:
-            return FetchError("connection", e.errno), 0
-        except (FetchError, ClockError) as e:
-            return e, None
-        try:
-            body._accept(connection)
-        except FetchError as e:
-            await self._release(connection)
-            return e, connection.pause()
 
     async def _request(self, base, body):
         """Return the connection with the answer, after redirects, whatever its status is."""
         home, target = self._bases[base]
         origin = home
-        target += body._path
+        target += body.path
         for _ in range(_REDIRECTS + 1):
             connection = await self._exchange(
                 origin,
                 "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ota\r\n"
                 "Accept-Encoding: identity\r\n{}{}\r\n".format(
-                    target, _host(origin), body._range(), self._headers if origin == home else ""
+                    target, origin[1], body.range(), self._headers if origin == home else ""
                 ).encode(),
             )
             if connection.status not in (301, 302, 303, 307, 308):
                 return connection
-            location = connection.headers[_LOCATION]
-            await self._release(connection)
+            await self.release(connection)
             tls = origin[0]
             try:
-                origin, target = _split(_resolve(origin, target, location.decode()))
+                origin, target = _split(connection.headers[_LOCATION].decode(), origin)
             except ValueError:
                 raise FetchError("redirect")
             if tls and not origin[0]:
@@ -186,66 +177,57 @@ class Http:
         raise FetchError("redirects")
 
     async def _exchange(self, origin, request):
+        """Return the connection with the answer to `request`, after its head."""
         connection = self._connection
-        if connection and connection.origin == origin and connection.is_idle():
+        if connection and connection.is_idle(origin):
             try:
-                return await self._timed(self._hop(None, request))
+                await self.timed(connection.ask(request))
+                return connection
             except OSError:
                 # A server may end an idle connection at any time: that is no lost try.
                 pass
-        return await self._timed(self._hop(origin, request))
+        await self.timed(self._connect(origin, request))
+        return self._connection
 
-    async def _hop(self, origin, request):
-        """Send a request and read the head of its answer; without success nothing stays open.
-
-        `origin` None: on the connection that there is.
-        """
-        done = False
-        if origin and origin[0] and not self._context:
+    async def _connect(self, origin, request):
+        await self._drop()
+        tls, host = origin
+        host, _, port = host.partition(":")
+        if tls and not self._context:
             self._context = _context(self._ca)
-        try:
-            try:
-                if origin:
-                    await self._drop()
-                    await self._connect(*origin)
-                # MicroPython shakes hands in the first write, CPython while it connects.
-                await self._connection.send(request)
-            except ValueError as e:
-                raise _refused(e)
-            except OSError as e:
-                if e.errno == _CERTIFICATE:
-                    raise FetchError("certificate")
-                raise
-            await self._connection.head()
-            done = True
-            return self._connection
-        finally:
-            if not done:
-                await self._drop()
-
-    async def _connect(self, tls, host, port):
         # TLS needs the largest pieces of the heap; and what a cancelled connect left is closed.
         gc.collect()
-        streams = await asyncio.open_connection(
-            host, port, ssl=self._context if tls else None, server_hostname=host if tls else None
-        )
-        self._connection = _Connection((tls, host, port), streams, self._buf)
+        try:
+            streams = await asyncio.open_connection(
+                host,
+                int(port or (443 if tls else 80)),
+                ssl=self._context if tls else None,
+                server_hostname=host if tls else None,
+            )
+            self._connection = _Connection(origin, streams, self._buf)
+            # MicroPython shakes hands in the first write, CPython while it connects.
+            await self._connection.ask(request)
+        except ValueError as e:
+            raise _refused(e)
+        except OSError as e:
+            if e.errno == _CERTIFICATE:
+                raise FetchError("certificate")
+            raise
 
-    async def _timed(self, coroutine):
+    async def timed(self, coroutine):
         try:
             return await asyncio.wait_for(coroutine, self._timeout_s)
         except asyncio.TimeoutError:
             raise OSError(ETIMEDOUT)
 
-    async def _release(self, connection):
+    async def release(self, connection):
         """Keep the connection for the next request if little is left to read, else drop it."""
-        if connection is not self._connection:
-            return
-        try:
-            await self._timed(connection.skip())
-        except OSError:
-            # Only the connection is lost: what was wanted of it is here already.
-            await self._drop()
+        if connection and connection is self._connection:
+            try:
+                await self.timed(connection.skip())
+            except OSError:
+                # Only the connection is lost: what was wanted of it is here already.
+                await self._drop()
 
     async def _drop(self):
         connection = self._connection
@@ -257,96 +239,87 @@ class Http:
 class _Body:
     def __init__(self, http, path, start, end):
         self.length = None
+        self.path = path
+        self.end = end  # None: not known, perhaps before its answer, perhaps ever
         self._http = http
-        self._path = path
         self._pos = self._lost_at = start
-        self._end = end  # None: not known, perhaps before its answer, perhaps ever
-        self._known = None  # total, ETag or Last-Modified: what makes it the same file
-        self._base = None
-        self._connection = None
+        self._known = None  # total and ETag: what makes it the same file
         self._losses = 0
 
     async def readinto(self, buf):
         view = memoryview(buf)
-        if self._end is not None:
-            view = view[: self._end - self._pos]
+        if self.end is not None:
+            view = view[: self.end - self._pos]
         begin = self._pos
-        while True:
-            done = self._pos - begin
-            if done == len(view):
-                return done
+        while self._pos - begin < len(view):
+            rest = view[self._pos - begin :]
             try:
                 # Bytes that are here need no time limit, whose task takes longer than they do; but
                 # now and then other tasks must have their turn.
-                n = self._pos & _TURN and self._connection.take(view[done:])
+                n = self._pos & _TURN and self._connection.take(rest)
                 if n:
                     self._pos += n
-                elif not await self._http._timed(self._fill(view[done : done + _PIECE])):
-                    self._end = self._pos
-                    return self._pos - begin
+                elif not await self._http.timed(self._fill(rest[:_PIECE])):
+                    self.end = self._pos
+                    break
             except OSError as e:
-                await self._resume(FetchError("connection", e.errno))
+                error = FetchError("connection", e.errno)
+                if self.end is None:
+                    raise error
+                if self._pos - self._lost_at >= _PROGRESS:
+                    self._losses = 0
+                self._lost_at = self._pos
+                await self._http.start(self, [self.base], self._losses, error)
+                self._losses += 1
+        return self._pos - begin
 
     async def close(self):
-        if self._pos != self._end:
-            self._end = self._pos
-            await self._http._release(self._connection)
+        if self._pos != self.end:
+            self.end = self._pos
+            await self._http.release(self._connection)
 
     async def _fill(self, view):
-        """Fill `view`; return False at an end that no length has announced."""
-        at = 0
-        done = False
-        try:
-            while at < len(view):
-                n = await self._connection.readinto(view[at:])
-                if not n:
-                    if self._end is None:
-                        return False
-                    raise OSError(ECONNRESET)
-                at += n
-                self._pos += n
-            done = True
-            return True
-        finally:
-            if not done:
-                await self._connection.close()
+        """Fill `view`; return 0 at an end that no length has announced."""
+        n = 0
+        while len(view):
+            n = await self._connection.readinto(view)
+            if not n:
+                if self.end is None:
+                    break
+                raise OSError(ECONNRESET)
+            view = view[n:]
+            self._pos += n
+        return n
 
-    async def _resume(self, error):
-        if self._end is None:
-            raise error
-        if self._pos - self._lost_at >= _PROGRESS:
-            self._losses = 0
-        self._lost_at = self._pos
-        self._losses += 1
-        await self._http._start(self, [self._base], self._losses - 1, error)
-
-    def _range(self):
-        if not self._pos and self._end is None:
+    def range(self):
+        """Return the header for what is still wanted: none for a whole file."""
+        if not self._pos and self.end is None:
             return ""
-        return "Range: bytes={}-{}\r\n".format(
-            self._pos, "" if self._end is None else self._end - 1
-        )
+        return "Range: bytes={}-{}\r\n".format(self._pos, "" if self.end is None else self.end - 1)
 
-    def _accept(self, connection):
+    def accept(self, connection):
         """Raise FetchError unless the answer is what was asked for and of the same file."""
-        ranged = self._pos or self._end is not None
         headers = connection.headers
+        ranged = self.range()
         if connection.status != (206 if ranged else 200):
             raise FetchError("HTTP status", status=connection.status)
         if headers[_CONTENT_ENCODING] not in (b"", b"identity"):
             raise FetchError("encoding")
         end = total = length = connection.length
         if ranged:
-            first, end, total = _content_range(headers[_RANGE])
-            if first != self._pos or end != (total if self._end is None else self._end):
+            total = _number(headers[_RANGE].rpartition(b"/")[2])
+            end = total if self.end is None else self.end
+            if (
+                headers[_RANGE] != b"bytes %d-%d/%d" % (self._pos, end - 1, total)
+                or end > total
+                or length not in (None, end - self._pos)
+            ):
                 raise FetchError("content range")
-            if end > total or (length is not None and length != end - first):
-                raise FetchError("content range")
-        known = total, headers[_ETAG] or headers[_LAST_MODIFIED]
+        known = total, headers[_ETAG]
         if self._known and known != self._known:
             raise FetchError("changed")
         self._known = known
-        self._end = end
+        self.end = end
         self._connection = connection
 
 
@@ -358,74 +331,73 @@ class _Connection:
     """
 
     def __init__(self, origin, streams, buf):
-        self.origin = origin
+        self._origin = origin
         self._reader, self._writer = streams
         self._buf = buf
         self._view = memoryview(buf)
         self._pos = self._end = 0
 
-    async def send(self, request):
+    async def ask(self, request):
+        """Send a request; read status and headers of its answer, those of interim ones as well."""
+        self._keep = False  # until it is known where the answer ends
         self._writer.write(request)
         await self._writer.drain()
-
-    async def head(self):
-        """Read the status and the headers of the next answer that is not an interim one."""
         self._budget = _HEAD_MAX
         self.status = 100
-        while self.status // 100 == 1:
+        while self.status < 200:
             line = await self._line()
             # HTTP/1.1 206 Partial Content
-            if not line or line[:7] != b"HTTP/1." or line[8:9] != b" " or line[12:13].strip():
+            if line[:7] != b"HTTP/1." or line[8:9] != b" " or line[12:13].strip():
                 raise FetchError("not HTTP")
             self.status = _number(line[9:12])
-            self._keep = line[7:8] == b"1"
             self.headers = headers = [b""] * len(_USED)
             while True:
                 line = await self._line()
-                if line == b"":
+                if not line:
                     break
-                if line:
-                    name, _, value = line.partition(b":")
-                    name = name.lower()
-                    if name in _USED:
-                        name = _USED.index(name)
-                        value = value.strip()
-                        # Which of two to believe is what request smuggling is made of.
-                        if headers[name] not in (b"", value):
-                            raise FetchError("header twice")
-                        headers[name] = value
-        self._chunked = headers[_TRANSFER_ENCODING] != b""
-        if self._chunked and headers[_TRANSFER_ENCODING].lower() != b"chunked":
+                name, _, value = line.partition(b":")
+                name = name.lower()
+                if name in _USED:
+                    name = _USED.index(name)
+                    value = value.strip()
+                    # Which of two to believe is what request smuggling is made of.
+                    if headers[name] not in (b"", value):
+                        raise FetchError("header twice")
+                    headers[name] = value
+        coding = headers[_TRANSFER_ENCODING].lower()
+        if coding not in (b"", b"chunked"):
             raise FetchError("encoding")
+        self._chunked = coding != b""
         self.length = None
+        # Bytes of body, or of this chunk, that are still to come.
+        self._left = 0 if self._chunked else _ENDLESS
         if headers[_LENGTH] and not self._chunked:
-            self.length = _number(headers[_LENGTH])
-        # Bytes of body, or of this chunk, that are still to come; None: until the connection ends.
-        self._left = 0 if self._chunked else self.length
-        if self.length is None or b"close" in headers[_CONNECTION].lower():
-            self._keep = False
+            self.length = self._left = _number(headers[_LENGTH])
+            self._keep = b"close" not in headers[_CONNECTION].lower()
 
     async def readinto(self, view):
-        """Read some of the body; return the count, 0 at the end of the body."""
+        """Read some of the body; return the count, 0 at the end of body or connection."""
         if self._chunked and not self._left:
-            await self._chunk()
-        if self._left == 0:
-            return 0
-        if self._left is not None:
-            view = view[: self._left]
+            self._budget = _HEAD_MAX
+            # The line end behind the chunk before looks like an empty line.
+            line = await self._line() or await self._line()
+            try:
+                self._left = int(line.partition(b";")[0].strip(), 16)
+            except ValueError:
+                raise FetchError("chunk")
+            if not 0 <= self._left < _ENDLESS:
+                raise FetchError("chunk")
+            self._chunked = self._left > 0  # the trailers behind the last one stay unread
+        view = view[: self._left]
         n = min(len(view), self._end - self._pos)
         if n:
             view[:n] = self._view[self._pos : self._pos + n]
             self._pos += n
-        else:
+        elif self._left:
             n = await self._recv(view)
-        if self._left is None:
-            if not n:
-                self._left = 0
-        elif n:
-            self._left -= n
-        else:
-            raise OSError(ECONNRESET)
+            if not n and self._chunked:
+                raise OSError(ECONNRESET)
+        self._left -= n
         return n
 
     def take(self, view):
@@ -442,25 +414,11 @@ class _Connection:
         """Read what little is left of the answer; OSError if the connection is no more use."""
         if not self._keep or self._left > _SKIP_MAX:
             raise OSError(ECONNRESET)
-        self._budget = _HEAD_MAX
-        while self._left:
-            if self._pos == self._end:
-                await self._fill()
-            n = min(self._left, self._end - self._pos)
-            self._pos += n
-            self._left -= n
+        while await self.readinto(self._view):
+            pass
 
-    def is_idle(self):
-        return self._writer and self._keep and not self._left and self._pos == self._end
-
-    def pause(self):
-        """Return for how many seconds the server wants to be left alone; None: for good."""
-        if self.status < 500 and self.status not in (408, 425, 429):
-            return None
-        value = self.headers[_RETRY_AFTER]
-        # A date says nothing to a clock that may be wrong.
-        value = int(value) if value.isdigit() else 0
-        return value if value <= _PAUSE_S else None
+    def is_idle(self, origin):
+        return self._keep and not self._left and self._pos == self._end and self._origin == origin
 
     async def close(self):
         writer = self._writer
@@ -475,47 +433,24 @@ class _Connection:
                 # It is gone, and that is what was wanted.
                 pass
 
-    async def _chunk(self):
-        """Read the line before a chunk. After the last one the trailers stay unread."""
-        self._budget = _HEAD_MAX
-        # The line end behind the chunk before looks like an empty line.
-        line = await self._line() or await self._line() or b""
-        try:
-            self._left = int(line.partition(b";")[0].strip(), 16)
-        except ValueError:
-            raise FetchError("chunk")
-        if not 0 <= self._left < 0x40000000:
-            raise FetchError("chunk")
-        self._chunked = self._left > 0
-
     async def _line(self):
-        """Return the next line without its end, or None if it does not fit into the buffer."""
-        fits = True
-        while True:
-            i = self._buf.find(b"\n", self._pos, self._end)
-            if i >= 0:
-                line = bytes(self._view[self._pos : i]).rstrip(b"\r") if fits else None
-                self._pos = i + 1
-                return line
-            if self._end - self._pos == len(self._buf):
-                fits = False
-                self._pos = self._end
-            await self._fill()
-
-    async def _fill(self):
-        """Add bytes to the buffer, which is not full."""
-        n = self._end - self._pos
-        if self._pos:
-            self._view[:n] = self._view[self._pos : self._end]
-            self._pos = 0
-            self._end = n
-        n = await self._recv(self._view[self._end :])
-        if not n:
-            raise OSError(ECONNRESET)
-        self._end += n
-        self._budget -= n
-        if self._budget < 0:
-            raise FetchError("head too long")
+        """Return the next line without its end. One that is too long is none of use: b"?..."."""
+        line = b""
+        while line[-1:] != b"\n":
+            if self._pos == self._end:
+                self._pos = 0
+                self._end = n = await self._recv(self._view)
+                self._budget -= n
+                if not n:
+                    raise OSError(ECONNRESET)
+                if self._budget < 0:
+                    raise FetchError("head too long")
+            end = self._buf.find(b"\n", self._pos, self._end) + 1 or self._end
+            line += self._view[self._pos : end]
+            self._pos = end
+            if len(line) > _LINE_MAX:
+                line = b"?" + line[-1:]
+        return line.rstrip()
 
     async def _recv(self, view):
         if not self._writer:
@@ -531,56 +466,30 @@ class _Connection:
         return len(data)
 
 
-def _split(url):
-    """Return ((is it TLS, host, port), target) of an absolute URL, or raise ValueError."""
+def _split(url, origin=None):
+    """Return ((is it TLS, host with port as written), target), or raise ValueError.
+
+    A path alone ("/there") is one at `origin`; other relative URLs are refused.
+    """
     check_text(url, "!")
-    scheme, _, rest = url.partition("://")
-    if scheme not in ("http", "https"):
-        raise ValueError("url")
-    tls = scheme == "https"
-    host, _, target = rest.partition("/")
-    host, _, port = host.partition(":")
-    port = int(port or (443 if tls else 80))
-    for c in host:
+    url = url.partition("#")[0]
+    if origin and url.startswith("/") and not url.startswith("//"):
+        return origin, url
+    scheme, _, url = url.partition("://")
+    host, _, target = url.partition("/")
+    name, _, port = host.partition(":")
+    for c in name:
         if not (c.isalpha() or c.isdigit() or c in "-."):
             raise ValueError("url")
-    if not host or not 0 < port < 65536:
+    if scheme not in ("http", "https") or not name or not 0 < int(port or 80) < 65536:
         raise ValueError("url")
-    return (tls, host.lower(), port), "/" + target.partition("#")[0]
-
-
-def _host(origin):
-    tls, host, port = origin
-    return host if port == (443 if tls else 80) else "{}:{}".format(host, port)
-
-
-def _resolve(origin, target, location):
-    """Return the absolute URL of a redirect."""
-    if not location:
-        raise ValueError("url")
-    if "://" in location.partition("?")[0]:
-        return location
-    scheme = "https:" if origin[0] else "http:"
-    if location.startswith("//"):
-        return scheme + location
-    if not location.startswith("/"):
-        location = target.partition("?")[0].rpartition("/")[0] + "/" + location
-    return scheme + "//" + _host(origin) + location
+    return (scheme == "https", host.lower()), "/" + target
 
 
 def _number(text):
     if len(text) > 10 or not text.isdigit():
-        raise FetchError("number")
+        raise FetchError("not HTTP")
     return int(text)
-
-
-def _content_range(value):
-    """Return (first, end, total) of `bytes 0-99/1234`: 0, 100, 1234."""
-    span, _, total = value.partition(b"/")
-    first, _, last = span.partition(b"-")
-    if first[:6] != b"bytes ":
-        raise FetchError("content range")
-    return _number(first[6:]), _number(last) + 1, _number(total)
 
 
 def _context(ca):
@@ -607,11 +516,9 @@ def _refused(error):
 
     MicroPython has a line of text for each reason, CPython the number of the first one.
     """
-    for line in str(error).strip().split("\n"):
-        if "validity" not in line:
-            break
-    else:
-        return ClockError("certificate dates")
-    if getattr(error, "verify_code", None) in (9, 10):  # not yet valid, expired
+    text = str(error).strip()
+    if text.count("validity") > text.count("\n") or (
+        getattr(error, "verify_code", None) in (9, 10)  # not yet valid, expired
+    ):
         return ClockError("certificate dates")
     return FetchError("certificate")
