@@ -12,24 +12,7 @@ Public names load on first use; `import ota` alone costs next to nothing.
 
 __version__ = "0.1.0"
 
-_NAMES = {
-    "Updater": "updater",
-    "UP_TO_DATE": "updater",
-    "READY": "updater",
-    "DECLINED": "updater",
-    "NOT_OFFERED": "updater",
-    "DOWNLOADING": "updater",
-    "TROUBLE": "updater",
-    "OtaError": "errors",
-    "TrustError": "errors",
-    "ExpiredError": "errors",
-    "ClockError": "errors",
-    "FetchError": "errors",
-    "ImageError": "errors",
-    "SlotError": "errors",
-    "StoreError": "errors",
-    "StateError": "errors",
-}
+_STORY = ("Updater", "UP_TO_DATE", "READY", "DECLINED", "NOT_OFFERED", "DOWNLOADING", "TROUBLE")
 
 
 def const(value):
@@ -38,12 +21,8 @@ def const(value):
 
 
 def __getattr__(name):
-    if name not in _NAMES:
-        raise AttributeError(name)
-    module = __import__("ota." + _NAMES[name], None, None, (name,))
-    value = getattr(module, name)
-    globals()[name] = value
-    return value
+    module = "ota.updater" if name in _STORY else "ota.errors"
+    return getattr(__import__(module, None, None, (name,)), name)
 
 
 def guard(folder="/ota-state"):

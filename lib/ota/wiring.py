@@ -36,39 +36,32 @@ def guard(folder):
 
 def from_config(updater, folder, log):
     """Return `updater` (the class) over the parts that `folder`/config.json names."""
-    try:
-        return _join(updater, folder, _config(folder), log)
-    except KeyError as error:
-        raise StateError("configuration lacks", error.args[0])
-    except ValueError as error:  # Http on its URLs, headers and CA
-        raise StateError("configuration is wrong", error)
-
-
-def _join(updater, folder, config, log):
     from ota.adapters.clock import Clock
     from ota.adapters.http import Http
     from ota.adapters.store import Store
     from ota.trust.client import Client
 
-    boot = board()
-    store = Store(folder)
-    ca = _bytes(folder, config["ca"]) if config.get("ca") else None
-    if not config["urls"]:
-        raise KeyError("urls")
-    fetcher = Http(config["urls"], ca=ca, headers=config.get("headers", {}).items())
+    device = {"groups": [], "utc": "", "headers": {}}
+    device.update(_config(folder))
+    for key in ("product", "board", "channel", "urls"):
+        if not device.get(key):
+            raise StateError("configuration lacks", key)
+    ca = None
+    if device.get("ca"):
+        with _open(folder, device["ca"]) as file:
+            ca = file.read()
+    try:
+        fetcher = Http(device["urls"], ca=ca, headers=device["headers"].items())
+    except ValueError as error:
+        raise StateError("configuration is wrong", error)
     _open(folder, "root.json").close()
+    store = Store(folder)
     trust = Client(store, lambda: _open(folder, "root.json"))
-    device = {
-        "product": config["product"],
-        "board": config["board"],
-        "channel": config["channel"],
-        "groups": config.get("groups", []),
-        "utc": config.get("utc", ""),
-        "kind": "firmware",
-        "chip": boot.chip,
-        "id": boot.device_id,
-        "library": _library(),
-    }
+    boot = board()
+    device["kind"] = "firmware"
+    device["chip"] = boot.chip
+    device["id"] = boot.device_id
+    device["library"] = _library()
     return updater(boot, fetcher, store, trust, Clock(), device, log)
 
 
@@ -90,11 +83,6 @@ def _open(folder, name):
         return open(folder + "/" + name, "rb")
     except OSError:
         raise StateError("missing: run mpota provision", folder + "/" + name)
-
-
-def _bytes(folder, name):
-    with _open(folder, name) as file:
-        return file.read()
 
 
 def _library():
