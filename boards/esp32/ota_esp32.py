@@ -269,8 +269,13 @@ class Boot:
     def arm(self, ms):
         """See `ota.ports.Boot.arm`. The chip has one task watchdog, and machine.WDT is it: an
         application that makes its own WDT on trial replaces this one."""
-        self._wdt = machine.WDT(0, min(ms, _LONGEST_MS))
         self._armed = True
+        cause = machine.reset_cause()
+        if cause == machine.SOFT_RESET:
+            return  # the watchdog of before goes on
+        if cause == machine.DEEPSLEEP_RESET:
+            ms = 1
+        self._wdt = machine.WDT(0, min(ms, _LONGEST_MS))
 
     def disarm(self):
         """Give the watchdog its longest time, 12.4 days (71 minutes on an ESP32-C2).

@@ -77,7 +77,9 @@ class Boot:
     def arm(self, ms):
         """Start, or restart with a new length, a watchdog that resets the chip in `ms`.
 
-        Nothing that Python does afterwards can stop it but `disarm`, and `arm` again.
+        Nothing that Python does afterwards can stop it but `disarm`, and `arm` again. A soft
+        reset does not give a trial its time again, and to wake from deep sleep ends it: neither
+        passes the bootloader, so an image that always ends in one would stay on trial for ever.
         """
 
     def disarm(self):

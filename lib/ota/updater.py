@@ -94,7 +94,8 @@ class Updater:
         `healthy` (function or coroutine function) answers True: keep this image; False: go back;
         None: ask again in a second. Raising, or no answer in `within_s` seconds, means go back.
         Returns True: nothing is pending, go on. Returns False: the image was given up; reset now
-        (machine.reset(), not a deep sleep) to boot the one before.
+        (machine.reset(), not a deep sleep) to boot the one before. Before it has returned, a deep
+        sleep ends the trial too, and a soft reset does not give its time back.
         """
         return await trial.settle(self._boot, self._store, healthy, within_s, self._log)
 
