@@ -26,6 +26,7 @@ def library(tmp_path_factory, repo, mpy_cross):
 
 def run(micropython, repo, library, folder, heap, what):
     shutil.rmtree(folder / "state", ignore_errors=True)
+    (folder / "state").mkdir()
     return subprocess.run(
         [micropython, "-X", f"heapsize={heap}k", repo / "host_tests" / "trust_heap.py", folder,
          time_text(), what, IMAGE, ROLLOUT],

@@ -52,6 +52,7 @@ class _OnFileSystem(unittest.TestCase):
             self._temporary = tempfile.TemporaryDirectory()
             self.root = self._temporary.name
         self.folder = self.root + "/ota-state"
+        os.mkdir(self.folder)
         self.store = Store(self.folder)
 
     def tearDown(self):
@@ -94,7 +95,7 @@ class TestStore(_OnFileSystem):
         self.store.load("trust")
         self.store.open("root")
         self.store.remove("root")
-        self.assertFalse("ota-state" in os.listdir(self.root))
+        self.assertEqual(os.listdir(self.folder), [])
 
     def test_newest_record_wins_and_outlives_the_object(self):
         for content in (b"", b"1", b"x" * 1000, b"22", b"y" * 16384, b"3"):
@@ -239,7 +240,7 @@ class TestStore(_OnFileSystem):
         os.rmdir(self.folder + "/trust.1")
         self.assertEqual(self.store.load("trust"), b"old")
 
-    def test_folder_that_cannot_be_made(self):
+    def test_folder_that_is_absent(self):
         store = Store(self.root + "/absent/ota-state")
         with self.assertRaises(StoreError) as caught:
             store.save("trust", b"")

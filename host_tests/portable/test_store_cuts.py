@@ -6,6 +6,7 @@ on nothing reaches them. After each cut the file system is mounted anew from wha
 On CPython, which has neither file system, this module has no tests.
 """
 
+import os
 import unittest
 
 from ota.adapters.store import Store
@@ -118,6 +119,7 @@ if vfs:
             self.file_system.mkfs(device)
 
             def act(store):
+                os.mkdir("/t/ota-state")
                 store.save("other", _OTHER)
                 f = store.create("document")
                 f.write(_DOCUMENT)

@@ -20,55 +20,50 @@ What holds after a cut, torn writes included (host_tests/portable/test_store_cut
 import binascii
 import os
 import struct
-from errno import EEXIST, ENOENT
+from errno import ENOENT
 
+from ota import const
 from ota.errors import StoreError
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
-
-_HEAD = const("<4sII")  # magic, sequence, length of the content; the CRC-32 follows the content
+_HEAD = const("<4sII")  # magic, sequence, length of the content; the CRC-32 of all comes last
 _HEAD_SIZE = const(12)
 _MAGIC = const(b"OTA1")
-_RECORD_MAX = const(16384)  # a length beyond this is garbage, whatever its CRC says
-_PIECE = const(128)  # records are scanned through a buffer of this size, never as a whole
+_RECORD_MAX = const(16384)  # a length beyond this is garbage, and is not read
 _NAME_MAX = const(24)
+_LETTERS = const("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 class Store:
+    """`folder` has to exist: on a device it is where config.json lies."""
+
     def __init__(self, folder):
         self._folder = folder
 
     def load(self, name):
-        return _do(name, _load, self._path(name))
+        return _do(name, _newest, self._path(name))[2]
 
     def save(self, name, data):
         if len(data) > _RECORD_MAX:
             raise ValueError("record too long")
-        if not _do(name, _save, self._path(name), memoryview(data)):
+        if not _do(name, _save, self._path(name), data):
             raise StoreError("record reads back differently", name)
 
     def open(self, name):
-        f = _do(name, _open, self._path(name), "rb")
+        f = _do(name, _if_there, open, self._path(name), "rb")
         return f and _Document(name, f)
 
     def create(self, name):
-        return _Document(name, _do(name, _create, self._path(name)))
+        return _Document(name, _do(name, open, self._path(name), "wb"))
 
     def remove(self, name):
-        _do(name, _remove, self._path(name))
+        _do(name, _if_there, os.remove, self._path(name))
 
     def _path(self, name):
-        if not 0 < len(name) <= _NAME_MAX:
-            raise ValueError("name")
+        good = 0 < len(name) <= _NAME_MAX
         for c in name:
-            if not ("a" <= c <= "z" or "0" <= c <= "9" or c in "-_"):
-                raise ValueError("name")
+            good = good and c in _LETTERS
+        if not good:
+            raise ValueError("name")
         return self._folder + "/" + name
 
 
@@ -99,101 +94,68 @@ def _do(name, function, *args):
         raise StoreError("file system", name, e.errno)
 
 
-def _load(path):
-    newest = _newest(path, None)
-    if newest is None:
-        return None
-    path, _, length, _ = newest
-    with open(path, "rb") as f:
-        f.seek(_HEAD_SIZE)
-        return f.read(length)
+def _if_there(function, *args):
+    """Return what the function returns, or None when there is no such file."""
+    try:
+        return function(*args)
+    except OSError as e:
+        if e.errno != ENOENT:
+            raise
 
 
 def _save(path, data):
     """Write the record that is not the newest; return whether it reads back as written."""
-    newest = _newest(path, data)
-    if newest is None:
-        target, sequence = path + ".0", 1
-    elif newest[3]:
+    number, sequence, content = _newest(path)
+    if content == data:
         return True  # flash that is not written does not wear
-    else:
-        target = path + (".0" if newest[0][-1] == "1" else ".1")
-        sequence = (newest[1] + 1) & 0xFFFFFFFF
+    path = "{}.{}".format(path, 1 - number)
+    sequence = (sequence + 1) & 0xFFFFFFFF
     head = struct.pack(_HEAD, _MAGIC, sequence, len(data))
-    crc = binascii.crc32(data, binascii.crc32(head))
-    with _open(target, "r+b") or _create(target) as f:
+    with _if_there(open, path, "r+b") or open(path, "wb") as f:
         f.write(head)
         f.write(data)
-        f.write(struct.pack("<I", crc))
+        f.write(_crc(head, data))
         f.flush()
         if hasattr(os, "fsync"):  # MicroPython has none: there flush() reaches the medium
             os.fsync(f.fileno())
-    return _scan(target, data) == (sequence, len(data), True)
+    return _read(path) == (sequence, data)
 
 
-def _open(path, mode):
-    try:
-        return open(path, mode)
-    except OSError as e:
-        if e.errno != ENOENT:
-            raise
+def _newest(path):
+    """Return (number of its file, sequence, content) of the newest whole record.
 
-
-def _create(path):
-    try:
-        os.mkdir(path[: path.rindex("/")])
-    except OSError as e:
-        if e.errno != EEXIST:
-            raise
-    return open(path, "wb")
-
-
-def _remove(path):
-    try:
-        os.remove(path)
-    except OSError as e:
-        if e.errno != ENOENT:
-            raise
-
-
-def _newest(path, data):
-    """Return (file, sequence, length, same as `data`) of the newest whole record, or None."""
-    newest = None
-    for file in (path + ".0", path + ".1"):
-        found = _scan(file, data)
+    Without any, the content is None, and the first record will be number 0 with sequence 1.
+    """
+    newest = (1, 0, None)
+    for number in (0, 1):
+        found = _read("{}.{}".format(path, number))
         # The distance is taken modulo 2^32, so a sequence that wraps stays newer.
-        if found and (newest is None or (found[0] - newest[1]) & 0xFFFFFFFF < 0x80000000):
-            newest = (file,) + found
+        if found and (newest[2] is None or (found[0] - newest[1]) & 0xFFFFFFFF < 0x80000000):
+            newest = (number,) + found
     return newest
 
 
-def _scan(path, data):
-    """Return (sequence, length, same as `data`) of the record in a file, None if it is not whole.
+def _read(path):
+    """Return (sequence, content) of the record in a file, None if it is not whole.
 
     An unreadable file raises OSError and does not count as absent: going on with the older record,
     or as if there were none, would hide newer state that may be readable again tomorrow.
     """
-    f = _open(path, "rb")
-    if f is None:
+    f = _if_there(open, path, "rb")
+    if not f:
         return None
     with f:
-        buf = memoryview(bytearray(_PIECE))
-        piece = buf[:_HEAD_SIZE]
-        if f.readinto(piece) != _HEAD_SIZE:
+        head = f.read(_HEAD_SIZE)
+        if len(head) < _HEAD_SIZE:
             return None
-        magic, sequence, length = struct.unpack(_HEAD, piece)
+        magic, sequence, length = struct.unpack(_HEAD, head)
         if magic != _MAGIC or length > _RECORD_MAX:
             return None
-        same = data is not None and len(data) == length
-        crc = binascii.crc32(piece)
-        offset = 0
-        while offset < length:
-            piece = buf[: min(_PIECE, length - offset)]
-            if f.readinto(piece) != len(piece):
-                return None
-            crc = binascii.crc32(piece, crc)
-            same = same and piece == data[offset : offset + len(piece)]
-            offset += len(piece)
-        if f.readinto(buf[:4]) != 4 or struct.unpack_from("<I", buf)[0] != crc:
+        content = f.read(length)
+        if len(content) < length or f.read(4) != _crc(head, content):
             return None
-        return sequence, length, same
+        return sequence, content
+
+
+def _crc(head, content):
+    return struct.pack("<I", binascii.crc32(content, binascii.crc32(head)))
