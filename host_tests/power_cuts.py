@@ -31,7 +31,8 @@ sys.path[:0] = ["lib", "boards/esp32", "host_tests"]
 from sim import chip, disk  # noqa: E402
 from sim.flash import SECTOR, TEARS, Flash  # noqa: E402
 
-_BOOTS = 12  # three tries of an image that ends without a word, twice over
+_BOOTS = 14  # three tries of an image that ends without a word, twice over
+CRASH = "crash"  # instead of an answer: it resets before anybody can ask
 
 
 class Scenario:
@@ -46,6 +47,7 @@ class Scenario:
 SCENARIOS = {
     "confirm": Scenario("confirm", "v2", {"v2": True}),
     "unhealthy": Scenario("unhealthy", "v1", {"v2": False}),
+    "crash": Scenario("crash", "v1", {"v2": CRASH}),
 }
 
 
@@ -137,6 +139,8 @@ class Device:
         fetcher = Folder(self.world + "/repository")
         updater = Updater(boot, fetcher, store, trust, Clock(), device)
         answer = self.scenario.answers.get(name)
+        if answer == CRASH:
+            machine.reset()
         if not asyncio.run(updater.settle(lambda: answer, within_s=5)):
             machine.reset()
         self.event = asyncio.run(updater.update())

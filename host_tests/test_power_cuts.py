@@ -40,7 +40,7 @@ def sweep(run_micropython, micropython, folder, scenario, second, share, shares=
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", range(SHARES))
-@pytest.mark.parametrize("scenario", ["confirm", "unhealthy"])
+@pytest.mark.parametrize("scenario", ["confirm", "unhealthy", "crash"])
 def test_no_cut_loses_the_device(run_micropython, micropython, folder, scenario, share, soak):
     second = 1 if soak else SECOND
     figures = sweep(run_micropython, micropython, folder, scenario, second, share)
