@@ -36,33 +36,16 @@ def shift(utc, seconds):
     year, month, day = int(utc[:4]), int(utc[5:7]), int(utc[8:10])
     seconds += int(utc[11:13]) * 3600 + int(utc[14:16]) * 60 + int(utc[17:19])
     day += seconds // 86400
-    seconds %= 86400
-    while day > _days(year, month):
-        day -= _days(year, month)
-        month += 1
-        if month > 12:
-            month = 1
-            year += 1
-    return _text((year, month, day, seconds // 3600, seconds // 60 % 60, seconds % 60))
-
-
-def _days(year, month):
-    if month == 2:
-        return 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
-    return 30 if month in (4, 6, 9, 11) else 31
+    while True:
+        days = 30 + (month + month // 8) % 2  # August breaks the turns of 31 and 30
+        if month == 2:
+            days = 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
+        if day <= days:
+            return _text((year, month, day, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60))
+        day -= days
+        year += month // 12
+        month = month % 12 + 1
 
 
 def _text(fields):
     return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z".format(*fields[:6])
-
-
-if hasattr(time, "ticks_ms"):
-    _ticks_ms = time.ticks_ms
-    _ticks_diff = time.ticks_diff
-else:
-
-    def _ticks_ms():
-        return time.monotonic_ns() // 1000000
-
-    def _ticks_diff(new, old):
-        return new - old
