@@ -148,8 +148,8 @@ def _export(store, factory, folder):
     if _exists(factory):
         trusted["root.json"] = factory
     record = store.load("trust")
-    roles = json.loads(record)["roles"] if record else {}
-    for role, entry in roles.items():
+    for line in (record or b"").splitlines()[2:]:
+        role, entry = json.loads(line)
         if entry[0]:
             trusted[quote(role, "") + ".json"] = folder + "/" + entry[0]
     for name in os.listdir(folder):

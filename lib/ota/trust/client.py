@@ -18,8 +18,8 @@ what was accepted is kept through a `Store` (ota.ports).
     client.find(path)              generator; returns a Target, or None: nobody vouches for it
     client.issued                  latest x-issued of root, targets and img-* ("" if none): a floor
                                    of the time; persisted
-    client.root_version            version of the trusted root (0 before the first refresh); the
-                                   caller keeps it outside the file system as `root_floor`
+    client.root_version            highest version of a trusted root, or `root_floor`; the caller
+                                   keeps it outside the file system
 
     Target: path, length, hashes ({"sha256": hex, ...}), custom (dict or None), role (name of the
     role that vouches for it), file (where it lies below "targets/": quoted, and with the hash in
@@ -68,23 +68,16 @@ import json
 from binascii import hexlify
 from hashlib import sha256
 
+from ota import const
 from ota.errors import ClockError, ExpiredError, TrustError
 
-from .keys import Authority, Votes, ed25519_scheme, read_keyids, read_keys, read_threshold
+from .keys import Authority, Votes, ed25519_scheme, read_keyids, read_keys
 from .paths import matches, quote
 from .reader import Reader
 
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
-
 _RECORD = const("trust")
 _TOP = ("root", "targets", "snapshot", "timestamp")
-_ROLE = ("keyids", "threshold")
+_ROLE = {"keyids": read_keyids, "threshold": Reader.positive}
 _HEX = const("0123456789abcdef")
 _ROOT_MAX = const(65536)  # bytes; a root with ten keys has 4,000
 _TIMESTAMP_MAX = const(16384)  # bytes; 500 are usual
@@ -95,13 +88,14 @@ _NAME = const(64)  # longest name of a role, in bytes
 _PATTERN = const(512)  # longest path pattern
 _CUSTOM = const(4096)  # budget for a target's "custom", see Reader.value
 _BUFFER = const(256)
+_HELD = const(1024)  # a document up to this is not written if it is stored already
 
 # What the record holds for a role: a list, indexed by these.
 _DOCUMENT = const(0)  # name in the store, "" for the factory root, None when it is lost
 _VERSION = const(1)
 _LENGTH = const(2)
 _SHA256 = const(3)  # of the document, in hex
-_AUTHORITY = const(4)  # Authority.digest() that vouched for it
+_AUTHORITY = const(4)  # Authority.digest that vouched for it
 _EXPIRES = const(5)
 
 
@@ -120,63 +114,39 @@ class Target:
 
 
 class Request:
-    """One file to fetch. Nothing is written while it equals the document that is stored."""
+    """One file to fetch. Up to `hold` bytes stay in RAM: they may be what is stored already."""
 
-    def __init__(self, store, document, file, max_length, stored, buf):
+    def __init__(self, store, document, file, max_length, hold):
         self.file = file
         self.max_length = max_length
-        self.document = document
+        self.digest = sha256()
         self._store = store
-        self._view = memoryview(buf)
+        self._document = document
         self._length = 0
-        self._same = 0  # length of the part that equals what is stored
-        self._in = store.open(stored) if stored else None
+        self._hold = hold
+        self._held = bytearray()
         self._out = None
 
     def write(self, data):
-        data = memoryview(data)
         self._length += len(data)
         if self._length > self.max_length:
             raise TrustError("metadata too long", self.max_length)
-        while self._in and data:
-            n = self._in.readinto(self._view[: min(len(data), _BUFFER)])
-            if not n or self._view[:n] != data[:n]:
-                self._differ()
-            else:
-                self._same += n
-                data = data[n:]
-        if data:
-            if not self._out:
-                self._out = self._store.create(self.document)
+        self.digest.update(data)
+        if self._length <= self._hold:
+            self._held += data
+        else:
+            self.flush()
             self._out.write(data)
 
-    def finish(self, length):
-        """End the document; return whether it equals the stored one, which has `length` bytes."""
-        same = self._in is not None and self._same == length
-        if not same:
-            self._differ()
-        self.close()
-        return same
+    def flush(self):
+        """Put what is held into the document."""
+        if not self._out:
+            self._out = self._store.create(self._document)
+            self._out.write(self._held)
 
     def close(self):
-        for file in (self._in, self._out):
-            if file:
-                file.close()
-        self._in = self._out = None
-
-    def _differ(self):
-        if not self._out:
-            self._out = self._store.create(self.document)
-        if self._in:
-            self._in.seek(0)
-            while self._same:
-                n = self._in.readinto(self._view[: min(self._same, _BUFFER)])
-                if not n:
-                    raise TrustError("stored metadata damaged")
-                self._out.write(self._view[:n])
-                self._same -= n
-            self._in.close()
-            self._in = None
+        if self._out:
+            self._out.close()
 
 
 class Client:
@@ -188,18 +158,20 @@ class Client:
         self._max_length = max_length
         self._buf = bytearray(_BUFFER)
         self._ready = False
-        self._load()
-        self._floor = max(self._floor, root_floor)
-
-    @property
-    def root_version(self):
-        return self._roles["root"][_VERSION] if "root" in self._roles else 0
+        try:
+            lines = (store.load(_RECORD) or b"").split(b"\n")
+            floor, self.issued, *roles = [json.loads(line) for line in lines]
+        except ValueError:  # there is none, or it is not ours
+            floor, self.issued, roles = 0, "", ()
+        self.root_version = max(floor, root_floor)
+        self._roles = dict(roles)
 
     def refresh(self, certain, now):
         """Bring root, timestamp, snapshot and targets up to date; True if anything was new."""
-        self._ready = self._new = False
+        self._ready = False
         self._certain = max(certain, self.issued)
         self._now = now
+        before = self._roles
         root = yield from self._refresh_root()
         self._consistent = root["consistent_snapshot"]
         meta = yield from self._refresh_timestamp(root["timestamp"])
@@ -207,12 +179,12 @@ class Client:
         meta = self._read_meta(self._roles["snapshot"], "targets")
         yield from self._obtain("targets", root["targets"], meta, True)
         self._ready = True
-        return self._new
+        return self._roles is not before
 
     def find(self, path):
         """Look a target up: depth first, in the order of the delegations (TUF 5.6.7)."""
         if not self._ready:
-            raise ValueError("find() before refresh()")
+            raise ValueError("refresh() first")
         todo = [("targets", None, None)]
         visited = []
         while todo:
@@ -228,32 +200,22 @@ class Client:
                 offline = parent == "targets" and role.startswith("img-")
                 meta = self._read_meta(self._roles["snapshot"], role)
                 yield from self._obtain(role, authority, meta, offline, visited)
-            entry = self._roles[role]
+            keys = {"keys": lambda r: read_keys(r, self._schemes)}
+            roles = {"roles": lambda r: _read_delegations(r, path)}
             found = self._read(
-                entry,
-                {
-                    "delegations": {"roles": lambda r: _read_delegations(r, path)},
-                    "targets": {path: _read_target},
-                },
-                ("targets",),
+                self._roles[role],
+                {"targets": ({}, {path: _read_target})},
+                {"delegations": (keys, roles)},
             )
-            target = found["targets"].get(path)
-            if target:
-                return Target(path, role, target, self._consistent)
-            children = found.get("delegations", {}).get("roles")
+            if path in found["targets"]:
+                return Target(path, role, found["targets"][path], self._consistent)
+            found = found.get("delegations", {})
+            children = found.get("roles")
             if children:
                 if children[-1]["terminating"]:
                     todo = []
-                wanted = set()
-                for child in children:
-                    wanted.update(child["keyids"])
-                keys = self._read(
-                    entry,
-                    {"delegations": {"keys": lambda r: read_keys(r, self._schemes, wanted)}},
-                )["delegations"].get("keys", {})
                 for child in reversed(children):
-                    authority = Authority(self._schemes, keys, child)
-                    todo.append((child["name"], authority, role))
+                    todo.append((child["name"], Authority(found["keys"], child), role))
             yield
         return None
 
@@ -262,93 +224,70 @@ class Client:
     def _refresh_root(self):
         """Follow the chain of roots to the newest; return what it says (TUF 5.3)."""
         entry = self._roles.get("root")
-        if entry is None or not self._is_intact(entry):
-            entry = yield from self._accept_factory()
-        root = self._read_root(entry)
+        if entry and self._is_intact(entry):
+            root = self._read_root(entry)
+        else:
+            entry, root = yield from self._accept_root("", {})
         for _ in range(_ROTATIONS):
             version = entry[_VERSION] + 1
-            request = yield from self._fetch(str(version) + ".root.json", _ROOT_MAX)
-            if not request:
+            document = yield from self._fetch(str(version) + ".root.json", _ROOT_MAX)
+            if not document:
                 break
-            entry, root = yield from self._accept_root(request.document, version, root)
+            entry, root = yield from self._accept_root(document, {"version": version}, root)
         else:
             raise TrustError("too many new roots at once", entry[_VERSION])
-        if entry[_VERSION] < self._floor:
-            raise TrustError("root version", entry[_VERSION], self._floor)
+        _check_rollback("root", entry[_VERSION], self.root_version)
         self._check_fresh("root", entry)
         return root
 
-    def _accept_factory(self):
-        measure = self._measure("")
-        if not measure:
-            raise TrustError("factory root missing")
-        length, digest = measure
-        keys = self._read_root(["", 0, length, digest, "", ""])["root"]
-        meta = {"hashes": {"sha256": digest}}
-        entry, issued = yield from self._check("root", keys, "", length, meta)
-        self._commit("root", entry, issued)
-        return entry
-
-    def _accept_root(self, document, version, old):
-        """Check the next root: vouched for by the keys of the old one and by its own."""
-        meta = {"version": version}
-        entry, issued = yield from self._check("root", old["root"], document, _ROOT_MAX, meta)
-        root = self._read_root(entry)
-        if root["root"].digest() != entry[_AUTHORITY]:
-            meta = {"hashes": {"sha256": entry[_SHA256]}}
-            entry, _ = yield from self._check("root", root["root"], document, _ROOT_MAX, meta)
+    def _accept_root(self, document, meta, old=None):
+        """Check a root: vouched for by its own keys and, if there is one, by the `old` root's."""
+        meta["sha256"] = self._digest(document)
+        # Read before it is checked, to learn its keys; the digest ties both to the same bytes.
+        root = self._read_root([document, None, _ROOT_MAX, meta["sha256"]])
+        own = root["root"]
+        authority = old["root"] if old else own
+        entry, issued = yield from self._check("root", authority, document, _ROOT_MAX, meta)
+        if authority.digest != own.digest:
+            entry, issued = yield from self._check("root", own, document, _ROOT_MAX, meta)
         self._commit("root", entry, issued)
         return entry, root
 
     def _read_root(self, entry):
         """Return {role: Authority} and "consistent_snapshot"."""
-
-        def role(r):
-            return r.fields({"keyids": read_keyids, "threshold": read_threshold}, _ROLE)
-
         found = self._read(
             entry,
             {
-                "consistent_snapshot": Reader.boolean,
                 "keys": lambda r: read_keys(r, self._schemes),
-                "roles": lambda r: r.fields({name: role for name in _TOP}, _TOP),
+                "roles": (dict.fromkeys(_TOP, (_ROLE,)),),
             },
-            ("keys", "roles"),
+            {"consistent_snapshot": Reader.boolean},
         )
-        root = {"consistent_snapshot": found.get("consistent_snapshot", False)}
-        for name in _TOP:
-            root[name] = Authority(self._schemes, found["keys"], found["roles"][name])
+        root = {name: Authority(found["keys"], found["roles"][name]) for name in _TOP}
+        root["consistent_snapshot"] = found.get("consistent_snapshot", False)
         return root
 
     # Timestamp, snapshot, targets and delegated roles
 
     def _refresh_timestamp(self, authority):
         """Return what the newest timestamp says about the snapshot (TUF 5.4)."""
-        old = yield from self._trusted("timestamp", authority)
-        stored = old[_DOCUMENT] if old else None
-        request = yield from self._fetch("timestamp.json", _TIMESTAMP_MAX, old)
-        if not request:
+        old = entry = yield from self._trusted("timestamp", authority)
+        document = yield from self._fetch("timestamp.json", _TIMESTAMP_MAX, old)
+        if not document:
             raise TrustError("metadata missing", "timestamp")
-        entry = old
-        if request.document != stored:
-            entry, _ = yield from self._check(
-                "timestamp", authority, request.document, _TIMESTAMP_MAX, {}
-            )
-            if old:
-                if entry[_VERSION] < old[_VERSION]:
-                    raise TrustError("rollback", "timestamp", entry[_VERSION], old[_VERSION])
-                if entry[_VERSION] == old[_VERSION] and stored:
-                    entry = old  # a version has one content: the one that came first
+        if not old or document != old[_DOCUMENT]:
+            entry, _ = yield from self._check("timestamp", authority, document, _TIMESTAMP_MAX, {})
         meta = self._read_meta(entry, "snapshot")
+        if old and entry is not old:
+            _check_rollback("timestamp", entry[_VERSION], old[_VERSION])
+            if old[_DOCUMENT]:
+                stored = self._read_meta(old, "snapshot")
+                if entry[_VERSION] == old[_VERSION]:  # one content: the one that came first
+                    entry, meta = old, stored
+                _check_rollback("snapshot", meta["version"], stored["version"])
+        self._check_fresh("timestamp", entry)
         if entry is not old:
-            if stored:
-                version = self._read_meta(old, "snapshot")["version"]
-                if meta["version"] < version:
-                    raise TrustError("rollback", "snapshot", meta["version"], version)
-            self._check_fresh("timestamp", entry)
-            self._commit("timestamp", entry, None)
-        else:
-            self._check_fresh("timestamp", entry)
+            self._commit("timestamp", entry)
         return meta
 
     def _obtain(self, role, authority, meta, offline, walk=()):
@@ -357,59 +296,47 @@ class Client:
         `offline`: its keys are, so its x-issued counts. `walk`: roles to keep in the record.
         """
         old = yield from self._trusted(role, authority)
-        version = meta["version"]
         if (
             old
             and old[_DOCUMENT]
-            and old[_VERSION] == version
+            and meta["version"] == old[_VERSION]
             and meta.get("length", old[_LENGTH]) == old[_LENGTH]
-            and meta.get("hashes", {}).get("sha256", old[_SHA256]) == old[_SHA256]
+            and meta.get("sha256", old[_SHA256]) == old[_SHA256]
         ):
             self._check_fresh(role, old)
             return
         file = quote(role, "") + ".json"
         if self._consistent:
-            file = str(version) + "." + file
+            file = str(meta["version"]) + "." + file
         limit = min(meta.get("length", self._max_length), self._max_length)
-        request = yield from self._fetch(file, limit)
-        if not request:
+        document = yield from self._fetch(file, limit)
+        if not document:
             raise TrustError("metadata missing", role)
-        entry, issued = yield from self._check(role, authority, request.document, limit, meta)
+        entry, issued = yield from self._check(role, authority, document, limit, meta)
         if role == "snapshot" and old:
             self._check_snapshot(old, entry)
         self._check_fresh(role, entry)
-        self._commit(role, entry, issued if offline else None, walk)
+        self._commit(role, entry, issued if offline else "", walk)
 
     def _check_snapshot(self, old, new):
         """Refuse a snapshot in which a role is missing or older than it was (TUF 5.5.5)."""
-        if new[_VERSION] < old[_VERSION]:
-            raise TrustError("rollback", "snapshot", new[_VERSION], old[_VERSION])
+        _check_rollback("snapshot", new[_VERSION], old[_VERSION])
         if old[_DOCUMENT]:
-            other = bytearray(_BUFFER)
-            self._read(
-                new,
-                {
-                    "meta": lambda n: self._read(
-                        old, {"meta": lambda o: _check_metas(o, n)}, ("meta",), other
-                    )
-                },
-                ("meta",),
-            )
+
+            def compare(news):
+                wanted = {"meta": lambda olds: _check_metas(olds, news)}
+                return self._read(old, wanted, None, bytearray(_BUFFER))
+
+            self._read(new, {"meta": compare})
         else:  # the old one is lost: what is recorded of its roles has to do
             for role, entry in self._roles.items():
                 if role not in ("root", "timestamp", "snapshot"):
-                    version = self._read_meta(new, role)["version"]
-                    if version < entry[_VERSION]:
-                        raise TrustError("rollback", role, version, entry[_VERSION])
+                    _check_rollback(role, self._read_meta(new, role)["version"], entry[_VERSION])
 
     def _read_meta(self, entry, role):
         """Return what a snapshot or timestamp says about a role."""
-        name = role + ".json"
-
-        def metas(r):
-            return r.fields({name: _read_meta}, (name,))
-
-        return self._read(entry, {"meta": metas}, ("meta",))["meta"][name]
+        role += ".json"
+        return self._read(entry, {"meta": ({role: _read_meta},)})["meta"][role]
 
     # Documents
 
@@ -419,63 +346,54 @@ class Client:
         Its document is None if it is lost: then only the version still counts.
         """
         entry = self._roles.get(role)
-        if entry:
-            if not self._is_intact(entry):
-                entry[_DOCUMENT] = None
-            elif entry[_AUTHORITY] != authority.digest():
-                try:
-                    entry, _ = yield from self._check(
-                        role,
-                        authority,
-                        entry[_DOCUMENT],
-                        entry[_LENGTH],
-                        {"hashes": {"sha256": entry[_SHA256]}},
-                    )
-                    self._commit(role, entry, None)
-                except TrustError:
-                    pass  # it stays in the record until a better one takes its place
-            if entry[_AUTHORITY] == authority.digest():
-                return entry
-        return None
+        if not entry:
+            return None
+        if not self._is_intact(entry):
+            entry[_DOCUMENT] = None
+        elif entry[_AUTHORITY] != authority.digest:
+            try:
+                entry, _ = yield from self._check(
+                    role, authority, entry[_DOCUMENT], entry[_LENGTH], {"sha256": entry[_SHA256]}
+                )
+            except TrustError:
+                return None  # it stays in the record until a better one takes its place
+            self._commit(role, entry)
+        return entry if entry[_AUTHORITY] == authority.digest else None
 
     def _fetch(self, file, max_length, old=None):
-        """Have a file fetched; return its finished Request, or None if there is no such file.
+        """Have a file fetched; return the document it is in, or None if there is no such file.
 
-        Its `document` is that of `old` if it has the same content.
+        That is the document of `old` if it has the same content.
         """
-        stored = old[_DOCUMENT] if old else None
-        request = Request(self._store, self._spare(), file, max_length, stored, self._buf)
+        used = [entry[_DOCUMENT] for entry in self._roles.values()]
+        n = 0
+        while "m%d" % n in used:
+            n += 1
+        document = "m%d" % n
+        request = Request(self._store, document, file, max_length, _HELD if old else 0)
         try:
             answer = yield request
             if answer is None:
-                raise ValueError("a Request wants True or False")
+                raise ValueError("True or False")
             if not answer:
                 return None
-            if request.finish(old[_LENGTH] if old else 0):
-                request.document = stored
-            return request
+            if old and old[_DOCUMENT] and _hex(request.digest) == old[_SHA256]:
+                return old[_DOCUMENT]
+            request.flush()
+            return document
         finally:
             request.close()
 
-    def _spare(self):
-        """Return a document that the record does not refer to."""
-        used = [entry[_DOCUMENT] for entry in self._roles.values()]
-        n = 0
-        while "m" + str(n) in used:
-            n += 1
-        return "m" + str(n)
-
     def _check(self, role, authority, document, limit, meta):
-        """Check a document: length and hashes, signatures, header, version.
+        """Check a document: what `meta` says of it, its header, its signatures.
 
-        Returns (what to record for it, x-issued or None). Changes no state.
+        Returns (what to record for it, x-issued or ""). Changes no state.
         """
-        hashes = meta.get("hashes", {})
-        sinks = {"length": _Length(), "sha256": sha256()}
-        if "sha512" in hashes:
+        sums = {"sha256": sha256()}
+        if "sha512" in meta:
             from .sha512 import sha512
 
-            sinks["sha512"] = sha512()
+            sums["sha512"] = sha512()
         votes = Votes(authority)
 
         def signed(r):
@@ -485,94 +403,81 @@ class Client:
                     "_type": _NAME,
                     "expires": _read_time,
                     "spec_version": _NAME,
-                    "version": _read_version,
-                    "x-issued": _read_time,
+                    "version": Reader.positive,
                 },
-                ("_type", "expires", "spec_version", "version"),
+                {"x-issued": _read_time},
             )
             r.stop()
             return header
 
-        header = self._walk(
-            document,
-            limit,
-            sinks.values(),
-            {"signatures": votes.read, "signed": signed},
-            ("signed", "signatures"),
-        )["signed"]
-        if header["_type"] != (role if role in _TOP else "targets"):
-            raise TrustError("type of metadata", role)
-        if not (header["spec_version"] or "").startswith("1."):
+        wanted = {"signatures": votes.read, "signed": signed}
+        found, length = self._walk(document, limit, sums.values(), wanted)
+        facts = found["signed"]
+        facts["length"] = length
+        for name, h in sums.items():
+            facts[name] = _hex(h)
+        meta["_type"] = role if role in _TOP else "targets"
+        for name in meta:
+            if facts[name] != meta[name]:
+                raise TrustError("metadata not as announced", role, name)
+        if not facts["spec_version"].startswith("1."):
             raise TrustError("TUF version", role)
-        total = sinks.pop("length").length
-        if meta.get("length", total) != total:
-            raise TrustError("metadata length", role, total, meta["length"])
-        for name, h in sinks.items():
-            digest = _hex(h)
-            if hashes.get(name, digest) != digest:
-                raise TrustError("metadata hash", role)
-            if name == "sha256":
-                sha = digest
         count = yield from votes.count()
         if count < authority.threshold:
             raise TrustError("signatures", role, count, authority.threshold)
-        version = header["version"]
-        if meta.get("version", version) != version:
-            raise TrustError("metadata version", role, version, meta["version"])
-        entry = [document, version, total, sha, authority.digest(), header["expires"]]
-        return entry, header.get("x-issued")
+        entry = [
+            document,
+            facts["version"],
+            length,
+            facts["sha256"],
+            authority.digest,
+            facts["expires"],
+        ]
+        return entry, facts.get("x-issued", "")
 
-    def _read(self, entry, sections, needed=(), buf=None):
+    def _read(self, entry, needed, optional=None, buf=None):
         """Read "signed" of an accepted document as Reader.fields does."""
         h = sha256()
-        found = self._walk(
-            entry[_DOCUMENT],
-            entry[_LENGTH],
-            (h,),
-            {"signed": lambda r: r.fields(sections, needed)},
-            ("signed",),
-            buf,
-        )
+        wanted = {"signed": (needed, optional)}
+        found, _ = self._walk(entry[_DOCUMENT], entry[_LENGTH], (h,), wanted, buf)
         if _hex(h) != entry[_SHA256]:
-            raise TrustError("stored metadata damaged")
+            raise TrustError("stored metadata")
         return found["signed"]
 
-    def _walk(self, document, limit, sinks, wanted, needed, buf=None):
+    def _walk(self, document, limit, sinks, needed, buf=None):
+        """Read a document from front to end; return its fields and its length."""
         file = self._open(document)
-        if not file:
-            raise TrustError("stored metadata missing")
         try:
             r = Reader(file, buf or self._buf, limit, sinks)
-            found = r.fields(wanted, needed)
+            found = r.fields(needed)
             r.end()
-            return found
+            return found, r.length
         finally:
             file.close()
 
     def _is_intact(self, entry):
         document = entry[_DOCUMENT]
-        return document is not None and self._measure(document) == (entry[_LENGTH], entry[_SHA256])
+        try:
+            return document is not None and self._digest(document) == entry[_SHA256]
+        except TrustError:
+            return False
 
-    def _measure(self, document):
-        """Return length and SHA-256 of a document, or None if it is absent."""
+    def _digest(self, document):
         file = self._open(document)
-        if not file:
-            return None
         h = sha256()
-        length = 0
         view = memoryview(self._buf)
         try:
-            while True:
-                n = file.readinto(self._buf)
-                if not n:
-                    return length, _hex(h)
+            while n := file.readinto(view):
                 h.update(view[:n])
-                length += n
+            return _hex(h)
         finally:
             file.close()
 
     def _open(self, document):
-        return self._factory() if document == "" else self._store.open(document)
+        file = self._store.open(document) if document else self._factory()
+        if not file:
+            raise TrustError("stored metadata")
+        return file
 
     # Time
 
@@ -581,30 +486,15 @@ class Client:
         if expires <= self._certain:
             raise ExpiredError("metadata expired", role, expires, self._certain)
         if expires <= self._now:
-            error = ClockError("metadata expired by the clock", role, expires, self._now)
+            error = ClockError("metadata expired", role, expires, self._now)
             if not self._on_clock:
                 raise error
             self._on_clock(error)
 
     # State
 
-    def _load(self):
-        """Take up the record; one that is not ours counts as none."""
-        self._roles = {}
-        self._floor = 0
-        self.issued = ""
-        data = self._store.load(_RECORD)
-        try:
-            state = json.loads(data) if data else None
-            if state and all(len(entry) == 6 for entry in state["roles"].values()):
-                self.issued = state["issued"]
-                self._floor = state["root_floor"]
-                self._roles = state["roles"]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            pass
-
-    def _commit(self, role, entry, issued, walk=()):
-        """Record what was accepted."""
+    def _commit(self, role, entry, issued="", walk=()):
+        """Record what was accepted. A save that fails changes nothing."""
         roles = dict(self._roles)
         if role not in roles and len(roles) >= _RECORDED:
             for name in self._roles:
@@ -612,65 +502,45 @@ class Client:
                     del roles[name]
                     break
         roles[role] = entry
-        floor = max(self._floor, entry[_VERSION]) if role == "root" else self._floor
+        floor = self.root_version
+        if role == "root":
+            floor = max(floor, entry[_VERSION])
         # The floor of time rises, unless the document would then have expired itself.
-        if not issued or not self.issued < issued < entry[_EXPIRES]:
-            issued = self.issued
-        self._save(roles, floor, issued)
-        self._new = True
-
-    def _save(self, roles, floor, issued):
-        """Save the record; memory follows the store, so a save that fails changes nothing."""
-        state = {"roles": roles, "root_floor": floor, "issued": issued}
-        self._store.save(_RECORD, json.dumps(state, separators=(",", ":")).encode())
+        if issued >= entry[_EXPIRES]:
+            issued = ""
+        issued = max(issued, self.issued)
+        # One JSON text in each line: a single one would grow in steps, and each may be a new copy.
+        lines = [json.dumps(part).encode() for part in [floor, issued] + list(roles.items())]
+        self._store.save(_RECORD, b"\n".join(lines))
         self._roles = roles
-        self._floor = floor
+        self.root_version = floor
         self.issued = issued
         self._certain = max(self._certain, issued)
-
-
-class _Length:
-    """A sink that counts."""
-
-    length = 0
-
-    def update(self, data):
-        self.length += len(data)
 
 
 def _hex(h):
     return hexlify(h.digest()).decode()
 
 
+def _check_rollback(role, new, old):
+    if new < old:
+        raise TrustError("rollback", role, new, old)
+
+
 # Parts of documents: each function reads one value
 
 
-def _read_version(r):
-    version = r.integer()
-    if version < 1:
-        raise TrustError("metadata version", version)
-    return version
-
-
-def _read_length(r):
-    length = r.integer()
-    if length < 0:
-        raise TrustError("length in metadata", length)
-    return length
-
-
 def _read_time(r):
-    text = r.string(20)
+    text = r.string(20) or ""
     if (
-        text is None
-        or len(text) != 20
+        len(text) != 20
         or any(
-            not "0" <= c <= "9" if form == "0" else c != form
-            for c, form in zip(text, "0000-00-00T00:00:00Z")
+            not low <= c <= high
+            for c, low, high in zip(text, "0000-00-00T00:00:00Z", "9999-19-39T29:59:59Z")
         )
         or not "01" <= text[5:7] <= "12"
         or not "01" <= text[8:10] <= "31"
-        or not (text[11:13] < "24" and text[14:16] < "60" and text[17:19] < "60")
+        or text[11:13] > "23"
     ):
         raise TrustError("date in metadata")
     return text
@@ -678,67 +548,60 @@ def _read_time(r):
 
 def _read_hashes(r):
     """Return the hashes that can be checked, at least one."""
-    hashes = r.fields({"sha256": 64, "sha512": 128})
+    hashes = r.fields({}, {"sha256": 64, "sha512": 128})
     if not hashes or any(not text or text.strip(_HEX) for text in hashes.values()):
         raise TrustError("hashes in metadata")
     return hashes
 
 
 def _read_meta(r):
-    wanted = {"version": _read_version, "length": _read_length, "hashes": _read_hashes}
-    return r.fields(wanted, ("version",))
+    """Return {"version", "length", "sha256", "sha512"}, as far as they are given."""
+    meta = r.fields(
+        {"version": Reader.positive}, {"length": Reader.natural, "hashes": _read_hashes}
+    )
+    meta.update(meta.pop("hashes", {}))
+    return meta
 
 
 def _read_target(r):
-    wanted = {
-        "length": _read_length,
-        "hashes": _read_hashes,
-        "custom": lambda r: r.value(_CUSTOM),
-    }
-    return r.fields(wanted, ("length", "hashes"))
+    return r.fields(
+        {"length": Reader.natural, "hashes": _read_hashes},
+        {"custom": lambda r: r.value(_CUSTOM)},
+    )
 
 
-def _versions(r):
-    for name in r.keys():
-        yield name, _read_meta(r)["version"]
-
-
-def _check_metas(old, new):
+def _check_metas(olds, news):
     """Walk two sorted maps side by side: the new one has every entry of the old, none lower."""
-    news = _versions(new)
-    for name, version in _versions(old):
-        for new_name, new_version in news:
-            if new_name == name:
-                if new_version < version:
-                    raise TrustError("rollback in snapshot", new_version, version)
+    names = news.keys()
+    for old_name in olds.keys():
+        old = _read_meta(olds)
+        for name in names:
+            new = _read_meta(news)
+            if name == old_name:
+                _check_rollback(name, new["version"], old["version"])
                 break
         else:
             raise TrustError("role missing in snapshot")
-    for _ in news:
-        pass
+    for _ in names:
+        news.value()
 
 
 def _read_delegations(r, path):
     """Return the roles to visit for `path`, in order. None follows a terminating one."""
-
-    def paths(r):
-        return any([matches(_read_text(r), path) for _ in r.items()])
-
-    def prefixes(r):
-        digest = _hex(sha256(path.encode()))
-        return any([digest.startswith(_read_text(r)) for _ in r.items()])
-
-    wanted = {
+    digest = _hex(sha256(path.encode()))
+    needed = {
         "keyids": read_keyids,
         "name": _NAME,
-        "path_hash_prefixes": prefixes,
-        "paths": paths,
         "terminating": Reader.boolean,
-        "threshold": read_threshold,
+        "threshold": Reader.positive,
+    }
+    optional = {
+        "path_hash_prefixes": lambda r: _is_any(r, digest.startswith),
+        "paths": lambda r: _is_any(r, lambda pattern: matches(pattern, path)),
     }
     children = []
     for _ in r.items():
-        role = r.fields(wanted, ("keyids", "name", "terminating", "threshold"))
+        role = r.fields(needed, optional)
         if not role["name"] or role["name"] in _TOP:
             raise TrustError("name of a delegated role")
         if (role.get("paths") or role.get("path_hash_prefixes")) and not (
@@ -750,8 +613,13 @@ def _read_delegations(r, path):
     return children
 
 
-def _read_text(r):
-    text = r.string(_PATTERN)
-    if text is None:
-        raise TrustError("path pattern too long")
-    return text
+def _is_any(r, covers):
+    """Read an array of patterns; return whether one of them covers the path."""
+    found = False
+    for _ in r.items():
+        pattern = r.string(_PATTERN)
+        # Not knowing what a set covers, nobody could say what a later delegation may cover.
+        if pattern is None or "[" in pattern:
+            raise TrustError("path pattern")
+        found = covers(pattern) or found
+    return found

@@ -19,15 +19,8 @@ Rules
 from binascii import hexlify, unhexlify
 from hashlib import sha256
 
+from ota import const
 from ota.errors import TrustError
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
 
 _KEYS = const(64)  # keys of one document, and of one role
 _NAME = const(64)  # characters of a scheme or a key type
@@ -38,41 +31,29 @@ _SIGNATURE = const(1024)  # characters of "sig", the same key's: 1024
 
 def ed25519_scheme():
     """Return a new scheme table with ed25519 in it."""
-    return {"ed25519": (("ed25519",), _unhex, _verifier()[1])}
-
-
-def verifier_name():
-    """Return which Ed25519 verifier is used: "ota_ed25519" (native) or "ota.trust.ed25519"."""
-    return _verifier()[0]
-
-
-def _verifier():
     try:
         from ota_ed25519 import Verifier
-
-        return "ota_ed25519", Verifier
     except ImportError:
-        from ota.trust.ed25519 import Verifier
+        from .ed25519 import Verifier
+    return {"ed25519": (("ed25519",), _unhex, Verifier)}
 
-        return "ota.trust.ed25519", Verifier
 
-
-def read_keys(r, schemes, wanted=None):
-    """Read an object of keys; return {keyid: (scheme, raw key)} of those that can vote.
-
-    `wanted`: only these keyids are kept.
-    """
+def read_keys(r, schemes):
+    """Read an object of keys; return {keyid: (scheme, raw key, verifier)}: those that can vote."""
     keys = {}
     for keyid in r.keys():
-        key = r.fields({"keytype": _NAME, "keyval": {"public": _PUBLIC}, "scheme": _NAME})
-        scheme = schemes.get(key.get("scheme"))
+        key = r.fields(
+            {}, {"keytype": _NAME, "keyval": ({}, {"public": _PUBLIC}), "scheme": _NAME}
+        )
+        name = key.get("scheme")
         public = key.get("keyval", {}).get("public")
-        if scheme and public and (wanted is None or keyid in wanted):
-            raw = scheme[1](public) if key.get("keytype") in scheme[0] else None
-            if raw:
+        if public and name in schemes:
+            keytypes, public_key, verifier = schemes[name]
+            raw = public_key(public)
+            if raw and key.get("keytype") in keytypes:
                 if len(keys) == _KEYS:
                     raise TrustError("too many keys")
-                keys[keyid] = (key["scheme"], raw)
+                keys[keyid] = (name, raw, verifier)
     return keys
 
 
@@ -87,32 +68,22 @@ def read_keyids(r):
     return keyids
 
 
-def read_threshold(r):
-    threshold = r.integer()
-    if threshold < 1:
-        raise TrustError("threshold")
-    return threshold
-
-
 class Authority:
-    """The keys of one role, as one delegating document binds them, and how many must sign."""
+    """The keys of one role, as one delegating document binds them, and how many must sign.
 
-    def __init__(self, schemes, keys, role):
+    `digest`: hex, over keyids, schemes, keys and threshold. The same digest means: the same
+    documents are accepted. 128 bits do: whoever could look for collisions, a delegator, can name
+    any key anyway.
+    """
+
+    def __init__(self, keys, role):
         """`role`: "keyids" and "threshold" as a document states them beside its `keys`."""
-        self.schemes = schemes
         self.keys = {keyid: keys[keyid] for keyid in role["keyids"] if keyid in keys}
         self.threshold = role["threshold"]
-
-    def digest(self):
-        """Return a hex digest over keyids, schemes, keys and threshold.
-
-        The same digest means: the same documents are accepted. 128 bits do: whoever could look for
-        collisions, a delegator, can name any key anyway.
-        """
         h = sha256(str(self.threshold).encode())
         for keyid in sorted(self.keys):
-            h.update(repr((keyid, self.keys[keyid])).encode())
-        return hexlify(h.digest()[:16]).decode()
+            h.update(repr((keyid, self.keys[keyid][:2])).encode())
+        self.digest = hexlify(h.digest()[:16]).decode()
 
 
 class Votes:
@@ -120,44 +91,41 @@ class Votes:
 
     def __init__(self, authority):
         self._authority = authority
-        self._by_keyid = {}
+        self._cast = {}  # keyid: verifier, or None if there is no signature to verify
         self.sinks = []  # the verifiers, to be fed the canonical form of "signed"
 
     def read(self, r):
         """Read the array of signatures."""
-        authority = self._authority
+        keys = self._authority.keys
         for _ in r.items():
-            vote = r.fields({"keyid": _KEYID, "sig": _SIGNATURE})
+            vote = r.fields({}, {"keyid": _KEYID, "sig": _SIGNATURE})
             keyid = vote.get("keyid")
-            if keyid in authority.keys:
-                if keyid in self._by_keyid:
+            if keyid in keys:
+                if keyid in self._cast:
                     raise TrustError("two signatures under one keyid")
-                scheme, raw = authority.keys[keyid]
-                verifier = None
-                signature = _unhex(vote.get("sig") or "")
+                self._cast[keyid] = None
+                signature = _unhex(vote.get("sig", ""))
                 if signature:
+                    _, raw, verifier = keys[keyid]
                     try:
-                        verifier = authority.schemes[scheme][2](raw, signature)
+                        self._cast[keyid] = verifier(raw, signature)
                     except ValueError:
-                        pass  # not a signature of this scheme: no vote
-                self._by_keyid[keyid] = verifier
-                if verifier:
-                    self.sinks.append(verifier)
+                        continue  # not a signature of this scheme: no vote
+                    self.sinks.append(self._cast[keyid])
 
     def count(self):
         """Generator: check until the threshold is reached, with a yield before each signature.
 
         Returns the number of votes.
         """
-        authority = self._authority
         voted = set()
-        for keyid, verifier in self._by_keyid.items():
-            key = authority.keys[keyid]
+        for keyid, verifier in self._cast.items():
+            key = self._authority.keys[keyid]
             if verifier and key not in voted:
                 yield
                 if verifier.ok():
                     voted.add(key)
-                    if len(voted) == authority.threshold:
+                    if len(voted) == self._authority.threshold:
                         break
         return len(voted)
 

@@ -20,15 +20,8 @@ with escapes resolved. So pieces of the input buffer are handed on as they are: 
 the next piece begins.
 """
 
+from ota import const
 from ota.errors import TrustError
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(x):
-        return x
-
 
 _DEPTH = const(16)  # python-tuf's own documents need 8
 _KEY = const(512)  # longest key: a target path; two are held for each open object
@@ -50,7 +43,8 @@ class Reader:
         self._file = file
         self._buf = buf
         self._view = memoryview(buf)
-        self._left = limit
+        self._limit = limit
+        self.length = 0  # of what was read
         self._raw = raw
         self._sinks = ()
         self._mark = -1  # -1: not between start and stop
@@ -75,21 +69,24 @@ class Reader:
             key = self._key(key)
             yield key
 
-    def fields(self, wanted, needed=()):
+    def fields(self, needed, optional=None):
         """Read an object; return {key: value} of the wanted keys that it has.
 
-        `wanted` says how to read each of them: a function of this Reader, the limit of a string,
-        or another such dictionary. A key of `needed` that is missing is refused.
+        `needed` and `optional` say how to read each of them: a function of this Reader, the limit
+        of a string (a longer one counts as absent), or a tuple: arguments for `fields` itself. A
+        key of `needed` that is absent is refused.
         """
         found = {}
         for key in self.keys():
-            how = wanted.get(key)
-            if how is None:
+            how = needed.get(key) or (optional and optional.get(key))
+            if not how:
                 self.value()
+            elif isinstance(how, tuple):
+                found[key] = self.fields(*how)
             elif isinstance(how, int):
-                found[key] = self.string(how)
-            elif isinstance(how, dict):
-                found[key] = self.fields(how)
+                text = self.string(how)
+                if text is not None:
+                    found[key] = text
             else:
                 found[key] = how(self)
         for key in needed:
@@ -141,23 +138,16 @@ class Reader:
             if room >= 0:
                 text.extend(c)
 
-    def integer(self):
-        c = self._next()
-        negative = c == 0x2D
-        if negative:
-            self._pos += 1
-            c = self._peek()
-        n = digits = 0
-        while 0x30 <= c <= 0x39:
-            if digits == _DIGITS or (digits and not n):
-                raise _syntax()
-            n = n * 10 + c - 0x30
-            digits += 1
-            self._pos += 1
-            c = self._peek()
-        if not digits or (negative and not n):
-            raise _syntax()
-        return -n if negative else n
+    def natural(self):
+        """Read an integer that is not negative."""
+        self._next()
+        return self._digits()
+
+    def positive(self):
+        n = self.natural()
+        if not n:
+            raise TrustError("zero in metadata")
+        return n
 
     def boolean(self):
         value = self.value()
@@ -216,9 +206,29 @@ class Reader:
                 raise TrustError("metadata goes on after its end")
             self._pos += 1
 
+    def _digits(self):
+        n = digits = 0
+        c = self._peek()
+        while 0x30 <= c <= 0x39:
+            if digits == _DIGITS or (digits and not n):
+                raise _syntax()
+            n = n * 10 + c - 0x30
+            digits += 1
+            self._pos += 1
+            c = self._peek()
+        if not digits:
+            raise _syntax()
+        return n
+
     def _scalar(self, c, budget):
         if c == 0x22:
             return self.string(budget)
+        if c == 0x2D:
+            self._pos += 1
+            n = self._digits()
+            if not n:
+                raise _syntax()
+            return -n
         if c == 0x74:
             word, value = b"true", True
         elif c == 0x66:
@@ -226,7 +236,7 @@ class Reader:
         elif c == 0x6E:
             word, value = b"null", None
         else:
-            return self.integer()
+            return self._digits()
         for c in word:
             if self._take() != c:
                 raise _syntax()
@@ -283,8 +293,8 @@ class Reader:
         n = self._file.readinto(self._buf)
         if not n:
             return False
-        self._left -= n
-        if self._left < 0:
+        self.length += n
+        if self.length > self._limit:
             raise TrustError("metadata too long")
         piece = self._view[:n]
         for sink in self._raw:
