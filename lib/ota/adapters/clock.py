@@ -41,7 +41,8 @@ def shift(utc, seconds):
         if month == 2:
             days = 29 if year % 4 == 0 and (year % 100 or year % 400 == 0) else 28
         if day <= days:
-            return _text((year, month, day, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60))
+            seconds %= 86400
+            return _text((year, month, day, seconds // 3600, seconds // 60 % 60, seconds % 60))
         day -= days
         year += month // 12
         month = month % 12 + 1
@@ -49,3 +50,13 @@ def shift(utc, seconds):
 
 def _text(fields):
     return "{:04d}-{:02d}-{:02d}T{:02d}:{:02d}:{:02d}Z".format(*fields[:6])
+
+
+if hasattr(time, "ticks_ms"):
+    _ticks_ms = time.ticks_ms
+    _ticks_diff = time.ticks_diff
+else:  # CPython
+    _ticks_diff = int.__sub__
+
+    def _ticks_ms():
+        return time.monotonic_ns() // 1000000
