@@ -28,12 +28,12 @@ from sim.flash import TEARS  # noqa: E402
 
 SCENARIOS = ("confirm", "unhealthy", "crash")
 SHARES = 8  # processes for each scenario, so that the cores end at about the same time
-STEP = 47
+STEP = 89
 REAL_LENGTH = 1_447_440
 REAL_SHARES = 97  # of the first cuts, one in so many is tried
-REAL_SAMPLES = 4
-REAL_STEP = 401
-PYTHONPATH = (".frozen", "lib", "boards/esp32", "host_tests", "host_tests/mp")
+REAL_SAMPLES = 2
+REAL_STEP = 701
+MICROPYPATH = (".frozen", "lib", "boards/esp32", "host_tests", "host_tests/mp")
 
 Job = tuple[Path, str, int, int, int]
 
@@ -45,7 +45,7 @@ def _sweep(job: Job) -> dict[str, Any]:
     done = subprocess.run(
         [*command, *map(str, arguments)],
         cwd=REPO,
-        env={**os.environ, "MICROPYPATH": ":".join(PYTHONPATH)},
+        env={**os.environ, "MICROPYPATH": ":".join(MICROPYPATH)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
