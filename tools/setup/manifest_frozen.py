@@ -2,5 +2,5 @@
 """The bench's MicroPython plus the device library, as an ESP32 board definition freezes it."""
 
 include("manifest.py")
-package("ota", base_path="../../lib")
-module("ota_esp32.py", base_path="../../boards/esp32")
+package("ota", base_path="../../lib", opt=3)
+module("ota_esp32.py", base_path="../../boards/esp32", opt=3)
