@@ -26,15 +26,8 @@ import struct
 import machine
 from esp32 import Partition
 
+from ota import const
 from ota.errors import ImageError, SlotError, StateError
-
-try:
-    from micropython import const
-except ImportError:
-
-    def const(value):
-        return value
-
 
 _BLOCK = const(4096)  # the sector that Partition erases; also the distance of otadata's records
 _ERASE = const(6)  # ioctl
@@ -51,16 +44,7 @@ _NONE = const(0xFFFFFFFF)
 
 _VALIDATE_FAILED = const(-5379)  # ESP_ERR_OTA_VALIDATE_FAILED, as OSError has it
 _DESCRIPTOR = b"\x32\x54\xcd\xab"  # every application has it at offset 32, no bootloader has
-_CHIPS = {
-    0: "esp32",
-    2: "esp32s2",
-    5: "esp32c3",
-    9: "esp32s3",
-    12: "esp32c2",
-    13: "esp32c6",
-    18: "esp32p4",
-    23: "esp32c5",
-}
+_CHIPS = {0: "", 2: "s2", 5: "c3", 9: "s3", 12: "c2", 13: "c6", 18: "p4", 23: "c5"}  # esp32...
 
 # The longest watchdog: ESP-IDF counts half milliseconds in 32 bits and doubles them once.
 _LONGEST_MS = const((1 << 30) - 1)
@@ -72,10 +56,7 @@ class Slot:
     def __init__(self, boot, partition):
         self._boot = boot
         self.partition = partition
-        info = partition.info()
-        self.subtype = info[1]
-        self.address = info[2]
-        self.size = info[3]
+        _, self.subtype, self.address, self.size = partition.info()[:4]
 
     def readinto(self, block, buf):
         self._check(block, buf)
@@ -116,7 +97,7 @@ class Boot:
         self._wdt = None
         self._armed = False
         self._chip_id = self._header(self.running)[2]
-        self.chip = _CHIPS.get(self._chip_id) or "esp-{}".format(self._chip_id)
+        self.chip = "esp32" + _CHIPS.get(self._chip_id, "-{}".format(self._chip_id))
         otadata = Partition.find(Partition.TYPE_DATA, subtype=0)
         self._otadata = otadata[0] if otadata else None
         self._count = 0
@@ -149,8 +130,7 @@ class Boot:
 
     @property
     def on_trial(self):
-        subtype, state, _, _ = self._active()
-        return subtype == self.running.subtype and state == _PENDING
+        return self._active()[:2] == (self.running.subtype, _PENDING)
 
     @property
     def switch_pending(self):
@@ -209,14 +189,12 @@ class Boot:
             raise SlotError("otadata does not hold the switch")
 
     def confirm(self):
-        subtype, state, _, _ = self._active()
-        if self._reverting or state == _NEW:
+        if self.switch_pending:
             raise StateError("switch pending")
-        if subtype is None:
-            return
-        if subtype != self.running.subtype:
+        subtype = self._active()[0]
+        if subtype not in (None, self.running.subtype):
             raise StateError("another slot is active")
-        if state == _PENDING:
+        if self.on_trial:
             _io(Partition.mark_app_valid_cancel_rollback)
 
     def revert(self):
