@@ -46,7 +46,7 @@ def smallest(works):
     return high
 
 
-# KB of heap for the library, loaded from .mpy, and a refresh() and two find() with the pure verifier.
+# KB of heap for the library from .mpy, a refresh() and two find() with the pure verifier.
 # Minima move by 3 KB with the layout of the heap.
 LIMIT = 70
 
