@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One life of a device that checks and installs over HTTP: the device of tools/bench/bench_install.
+"""One life of a device that checks and installs over HTTP, for tools/bench/bench_install.py.
 
     micropython -c "import install_device" FOLDER [trace] [cut N] [check]
 
@@ -13,7 +13,6 @@ it can be made, since its Python counts into the heap that is measured.
 """
 
 import asyncio
-import os
 import struct
 import sys
 import time
@@ -143,7 +142,9 @@ def main(folder, options):
     if "trace" in options:
         Chip.log = open(folder + "/trace.txt", "w")
         updater._fetcher = Tracing(updater._fetcher)
-    event = asyncio.run(updater.update(consent=(lambda offer: False) if "check" in options else None))
+    event = asyncio.run(
+        updater.update(consent=(lambda offer: False) if "check" in options else None)
+    )
     print(event.kind)
 
 

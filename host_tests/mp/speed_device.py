@@ -5,9 +5,9 @@
     micropython -c "import speed_device" FOLDER floor HOST PORT PATH
 
 The slot is in RAM and does as little as a slot can, so it hides nothing. `install` is timed from
-the consent to the end: block list, scan, blocks, trial and switch. `floor` does for each block what
-an install cannot do without, in a plain loop on a plain socket: read and hash what the slot holds;
-receive, hash, erase, program, read back, hash. Prints milliseconds.
+the consent to the end: block list, scan, blocks, trial and switch. `floor` does for each block
+what an install cannot do without, in a plain loop on a plain socket: read and hash what the slot
+holds; receive, hash, erase, program, read back, hash. Prints milliseconds.
 """
 
 import asyncio

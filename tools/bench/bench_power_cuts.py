@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 """How many lives with power cuts a device has survived (host_tests/power_cuts.py).
 
-    powercut_lives       lives that ended in a cut, on an image of 16 blocks: every operation of
-                         every scenario, torn in every way; second cuts at every STEP-th operation
-                         of each recovery, or at every one with SOAK=1 (which takes hours)
-    powercut_lives_real  the same, sampled, on an image of 1.4 MB
-    powercut_lost        of both: devices that did not boot, booted what nobody signed, or did not
-                         arrive where they should
+powercut_lives       lives that ended in a cut, on an image of 16 blocks: every operation of
+                     every scenario, torn in every way; second cuts at every STEP-th operation
+                     of each recovery, or at every one with SOAK=1 (which takes hours)
+powercut_lives_real  the same, sampled, on an image of 1.4 MB
+powercut_lost        of both: devices that did not boot, booted what nobody signed, or did not
+                     arrive where they should
 """
 
 import json
