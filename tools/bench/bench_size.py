@@ -11,8 +11,8 @@ BOARD = "boards/esp32/ota_esp32.py"
 
 # Contracts in words; nothing imports them on a device.
 CONTRACTS = "lib/ota/ports.py"
-# A board with the native verifier needs none of this: SHA-512 is in it, and the metadata that mpota
-# makes has SHA-256 only.
+# A board with the native verifier needs none of this: SHA-512 is in it, and the metadata that
+# mpota makes has SHA-256 only.
 PURE_VERIFIER = ("lib/ota/trust/ed25519.py", "lib/ota/trust/sha512.py")
 # A source beside HTTP, for SD cards and tests: `wiring` does not import it.
 FOLDER = "lib/ota/adapters/folder.py"
