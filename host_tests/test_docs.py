@@ -84,8 +84,8 @@ def serve():
 def test_example_of_the_readme_runs(repo, micropython, tmp_path, serve):
     """Both files as printed, on a device that runs what is released."""
     boot, main = code((repo / "README.md").read_text(), "python")
-    app = "import asyncio\nasync def application():\n    print('at work')\n"
-    app += "    await asyncio.sleep(99)\ndef healthy():\n    return True\n"
+    app = "import asyncio\nasync def run(works):\n    print('at work')\n    works.set()\n"
+    app += "    await asyncio.sleep(99)\n"
     running = image.build(modules={"boot.py": boot, "main.py": main, "app.py": app})
     world = World(tmp_path / "repo", 0x10000)
     world.release("1.0.0", running)
