@@ -144,7 +144,7 @@ class Hands(Clock):
 class Device:
     def __init__(self, folder, world, content, source=None, rows=table.SMALL, **facts):
         self.folder = folder
-        folder.mkdir(exist_ok=True)
+        (folder / "state").mkdir(parents=True)
         self.source = source or Source(world.repository)
         self.root = world.root
         self.now = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
