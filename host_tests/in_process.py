@@ -11,6 +11,7 @@ outlives a life is the flash and the store's folder. `close` gives `esp32` and `
 
 import asyncio
 import copy
+import gc
 import shutil
 from io import BytesIO
 
@@ -144,6 +145,9 @@ class Hands(Clock):
 class Device:
     def __init__(self, folder, world, content, source=None, rows=table.SMALL, **facts):
         self.folder = folder
+        # The library collects garbage often, which takes a test longer than all the rest: leave out
+        # what pytest and the host tool hold.
+        gc.freeze()
         (folder / "state").mkdir(parents=True)
         self.source = source or Source(world.repository)
         self.root = world.root
