@@ -145,8 +145,8 @@ class Hands(Clock):
 class Device:
     def __init__(self, folder, world, content, source=None, rows=table.SMALL, **facts):
         self.folder = folder
-        # The library collects garbage often, which takes a test longer than all the rest: leave out
-        # what pytest and the host tool hold.
+        # The library collects garbage often, which takes a test longer than all the rest: leave
+        # out what pytest and the host tool hold.
         gc.freeze()
         (folder / "state").mkdir(parents=True)
         self.source = source or Source(world.repository)

@@ -22,6 +22,7 @@ Sources: ESP-IDF 5.x esp_ota_ops.c, bootloader_utility.c, esp_image_format.c, ta
 
 import binascii
 import struct
+import time
 
 import machine
 from esp32 import Partition
@@ -251,9 +252,10 @@ class Boot:
         cause = machine.reset_cause()
         if cause == machine.SOFT_RESET:
             return  # the watchdog of before goes on
-        if cause == machine.DEEPSLEEP_RESET:
-            ms = 1
-        self._wdt = machine.WDT(0, min(ms, _LONGEST_MS))
+        slept = cause == machine.DEEPSLEEP_RESET
+        self._wdt = machine.WDT(0, 1 if slept else min(ms, _LONGEST_MS))
+        if slept:
+            time.sleep(1)  # it bites in here: an application must not be quicker to sleep again
 
     def disarm(self):
         """Give the watchdog its longest time, 12.4 days (71 minutes on an ESP32-C2).
