@@ -29,6 +29,7 @@ _HEAD = const("<4sII")  # magic, sequence, length of the content; the CRC-32 of 
 _HEAD_SIZE = const(12)
 _MAGIC = const(b"OTA1")
 _RECORD_MAX = const(16384)  # a length beyond this is garbage, and is not read
+_PIECE = const(128)
 _NAME_MAX = const(24)
 _LETTERS = const("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
@@ -40,7 +41,7 @@ class Store:
         self._folder = folder
 
     def load(self, name):
-        return _do(name, _newest, self._path(name))[2]
+        return _do(name, _load, self._path(name))
 
     def save(self, name, data):
         if len(data) > _RECORD_MAX:
@@ -103,41 +104,52 @@ def _if_there(function, *args):
             raise
 
 
+def _load(path):
+    number, _, length, _ = _newest(path, b"")
+    if length is None:
+        return None
+    with open("{}.{}".format(path, number), "rb") as f:
+        f.seek(_HEAD_SIZE)
+        return f.read(length)
+
+
 def _save(path, data):
     """Write the record that is not the newest; return whether it reads back as written."""
-    number, sequence, content = _newest(path)
-    if content == data:
+    number, sequence, _, same = _newest(path, data)
+    if same:
         return True  # flash that is not written does not wear
     path = "{}.{}".format(path, 1 - number)
     sequence = (sequence + 1) & 0xFFFFFFFF
     head = struct.pack(_HEAD, _MAGIC, sequence, len(data))
+    crc = binascii.crc32(data, binascii.crc32(head))
     with _if_there(open, path, "r+b") or open(path, "wb") as f:
         f.write(head)
         f.write(data)
-        f.write(_crc(head, data))
+        f.write(struct.pack("<I", crc))
         f.flush()
         if hasattr(os, "fsync"):  # MicroPython has none: there flush() reaches the medium
             os.fsync(f.fileno())
-    return _read(path) == (sequence, data)
+    return _scan(path, data) == (sequence, len(data), True)
 
 
-def _newest(path):
-    """Return (number of its file, sequence, content) of the newest whole record.
+def _newest(path, data):
+    """Return (number of its file, sequence, length, is it `data`) of the newest whole record.
 
-    Without any, the content is None, and the first record will be number 0 with sequence 1.
+    Without any, the length is None, and the first record will be number 0 with sequence 1.
     """
-    newest = (1, 0, None)
+    newest = (1, 0, None, False)
     for number in (0, 1):
-        found = _read("{}.{}".format(path, number))
+        found = _scan("{}.{}".format(path, number), data)
         # The distance is taken modulo 2^32, so a sequence that wraps stays newer.
         if found and (newest[2] is None or (found[0] - newest[1]) & 0xFFFFFFFF < 0x80000000):
             newest = (number,) + found
     return newest
 
 
-def _read(path):
-    """Return (sequence, content) of the record in a file, None if it is not whole.
+def _scan(path, data):
+    """Return (sequence, length, is it `data`) of the record in a file, None if it is not whole.
 
+    In pieces: a heap that holds the new record may have no room for another one in one piece.
     An unreadable file raises OSError and does not count as absent: going on with the older record,
     or as if there were none, would hide newer state that may be readable again tomorrow.
     """
@@ -151,11 +163,16 @@ def _read(path):
         magic, sequence, length = struct.unpack(_HEAD, head)
         if magic != _MAGIC or length > _RECORD_MAX:
             return None
-        content = f.read(length)
-        if len(content) < length or f.read(4) != _crc(head, content):
+        crc = binascii.crc32(head)
+        same = len(data) == length
+        done = 0
+        while done < length:
+            piece = f.read(min(_PIECE, length - done))
+            if not piece:
+                return None
+            crc = binascii.crc32(piece, crc)
+            same = same and piece == data[done : done + len(piece)]
+            done += len(piece)
+        if f.read(4) != struct.pack("<I", crc):
             return None
-        return sequence, content
-
-
-def _crc(head, content):
-    return struct.pack("<I", binascii.crc32(content, binascii.crc32(head)))
+        return sequence, length, same
