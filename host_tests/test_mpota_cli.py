@@ -14,7 +14,9 @@ import pytest
 from mpota import cli, clidoc, devtls
 from mpota.commands import common
 from mpota.errors import EXIT_CODES
-from mpota_world import BOARD, DAY, NOW, build, clone, make, make_release
+from mpota.repository import open_repository
+from mpota.workspace import open_workspace
+from mpota_world import BOARD, DAY, NOW, ROLLOUT, build, clone, make, make_release
 from sim import image
 
 
@@ -74,6 +76,44 @@ def test_json_of_a_release_has_what_a_script_needs(here, capsys):
     assert told["identity"] == image.identity(build("2"))
 
 
+@pytest.mark.parametrize("line", ["release app.bin --version 2", "rollout --percent 5"])
+def test_what_was_signed_but_is_not_served_yet_is_told(here, line, capsys):
+    assert cli.main(["publish"]) == 0 and cli.main(["verify"]) == 0
+    assert "up to date" not in capsys.readouterr().err
+    assert cli.main(line.split()) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "not served yet: run mpota publish"
+    assert cli.main(["verify"]) == 0
+    assert capsys.readouterr().err.endswith("public is not up to date; run mpota publish\n")
+    assert cli.main(["refresh"]) == 0  # nothing due, nothing written
+    assert "not served yet" not in capsys.readouterr().out
+
+
+def test_release_may_start_small(here, capsys):
+    line = "release app.bin --version 2 --percent 12.5 --group roof"
+    assert cli.main(line.split()) == 0
+    told = f"rolled out to 12.5 %, and groups roof: {ROLLOUT.format('stable')}"
+    assert told in capsys.readouterr().out.splitlines()
+    custom = open_repository(open_workspace(here / "ota-repo")).rollouts()[
+        ROLLOUT.format("stable")
+    ]
+    assert (custom["percent"], custom["groups"]) == (1250, ["roof"])
+
+
+def test_fleet_release_cannot_start_small(here, capsys):
+    assert cli.main("init --repo fleet --profile fleet --no-passphrase".split()) == 0
+    line = "release app.bin --version 2 --percent 5 --repo fleet"
+    assert cli.main(line.split()) == 2
+    assert "mpota rollout" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("text", "number"), [("5", 5), ("12.5", 12.5), ("0.01", 0.01)])
+def test_json_has_percentages_as_people_write_them(here, capsys, text, number):
+    assert cli.main(["rollout", "--percent", text, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["percent"] == number
+    assert cli.main(["verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rollouts"][0]["percent"] == number
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -121,6 +161,10 @@ def test_failure_is_exit_1_and_one_line_with_what_to_do(here, line, capsys):
         "publish --cert a.pem",
         "publish --serve --dry-run",
         "provision device --url https://h/",
+        "provision device --trial 0",
+        "provision device --trial -1",
+        "release app.bin --version 2 --group roof",
+        "release app.bin --version 2 --percent 101",
         "init --profile army",
         "init --repo x --no-passphrase --board nameless",
     ],

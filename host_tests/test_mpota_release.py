@@ -156,13 +156,13 @@ def test_image_for_several_boards_is_one_release(tmp_path):
     boards = {"a": workspace.settings.boards[BOARD], "b": workspace.settings.boards[BOARD]}
     workspace = make(tmp_path / "two", boards=boards)
     done = make_release(workspace, "1", boards=["a", "b"])
-    assert done.rollouts == ["rollout/sensor/a/stable", "rollout/sensor/b/stable"]
+    assert list(done.rollouts) == ["rollout/sensor/a/stable", "rollout/sensor/b/stable"]
     assert not see(workspace.metadata.parent, first_root(workspace)).problems
 
 
 def test_solo_rolls_out_at_once_and_fleet_does_not(tmp_path):
     workspace = make(tmp_path / "fleet", "fleet")
-    assert make_release(workspace, "1").rollouts == []
+    assert make_release(workspace, "1").rollouts == {}
     assert open_repository(workspace).rollouts() == {}
 
 

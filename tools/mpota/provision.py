@@ -34,7 +34,6 @@ from mpota.workspace import Workspace
 STATE = "ota-state"
 GUARD = "import ota; ota.guard()"
 _BOOT = f"{GUARD}  # on trial: arms the watchdog before anything else runs\n"
-_TRIAL_S = 300  # time for an application to come up and prove itself
 _BOARD = "ota_esp32.py"
 
 
@@ -47,7 +46,7 @@ class Wanted:
     ca: bytes  # DER
     groups: list[str]
     utc: str  # now: the device's first floor of time
-    trial_s: int = _TRIAL_S
+    trial_s: int
     mpy: bool = False
 
 
@@ -73,6 +72,7 @@ def library_files() -> dict[str, Path]:
     if package is None or board is None:
         raise MpotaError("the device library is not installed", here, "install mpota again")
     found = {f"ota/{p.relative_to(package).as_posix()}": p for p in sorted(package.rglob("*.py"))}
+    del found["ota/ports.py"]  # contracts in words, which nothing imports
     return {**found, _BOARD: board}
 
 

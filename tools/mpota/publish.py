@@ -58,6 +58,15 @@ def publish(repository: Repository, destination: Path, *, dry_run: bool = False)
     return Published(destination, timestamp.version, written)
 
 
+def is_current(workspace: Workspace) -> bool:
+    """Tell whether `public/`, if there is one, holds the newest that is signed."""
+    mine, there = (
+        folder / "metadata" / "timestamp.json"
+        for folder in (workspace.metadata.parent, workspace.public)
+    )
+    return not (mine.is_file() and there.is_file()) or mine.read_bytes() == there.read_bytes()
+
+
 def _write(path: Path, data: bytes, dry_run: bool) -> None:
     if dry_run:
         return

@@ -41,6 +41,7 @@ class Wanted:
     slot: int | None = None
     mpy: str | None = "6.3"
     frozen: bool = False
+    first: rollout.Change = rollout.NO_CHANGE  # how its rollout starts (solo)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Release:
 class Released:
     release: Release
     committed: Committed
-    rollouts: list[str]  # rollout targets that name it now
+    rollouts: dict[str, dict[str, Any]]  # rollout targets that name it now -> custom
     dropped: list[str]  # releases that left the img role
 
     def facts(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Released:
             "identity": custom["identity"],
             "chip": custom["chip"],
             "length": len(self.release.image),
-            "rollouts": self.rollouts,
+            "rollouts": list(self.rollouts),
             "dropped": self.dropped,
             "written": self.committed.written,
             "missing": [asdict(entry) for entry in self.committed.missing],
@@ -142,6 +143,8 @@ def _check_names(wanted: Wanted) -> str:
     names.check_name("channel", wanted.channel)
     for board in wanted.boards:
         names.check_name("board", board)
+    for group in wanted.first.groups or ():
+        names.check_name("group", group)
     return wanted.boards[0]
 
 
@@ -210,7 +213,7 @@ def _find_old(repository: Repository, wanted: Wanted, path: str) -> TargetFile |
 def publish_release(
     repository: Repository, release: Release, wanted: Wanted, keyring: Keyring, now: datetime
 ) -> Released:
-    """Store the files, sign the release, and in the solo profile roll it out to everybody."""
+    """Store the files, sign the release, and in the solo profile roll it out."""
     role = names.img_role(wanted.product)
     check_no_pending(repository.workspace, role)
     image_path = f"{release.path}/{names.IMAGE_NAME}"
@@ -222,16 +225,17 @@ def publish_release(
     targets = repository.role(role).signed.targets
     targets[image.path], targets[blocks.path] = image, blocks
     repository.touch(role)
-    rollouts: list[str] = []
+    paths: list[str] = []
     if repository.workspace.settings.profile == "solo":
         for board in release.custom["boards"]:
             path = names.rollout_path(wanted.product, board, wanted.channel)
-            rollout.start(repository, path, release.path, release.custom["seq"])
-            rollouts.append(path)
-        rollouts += rollout.follow(repository, release.path, release.custom["seq"])
+            rollout.start(repository, path, release.path, release.custom["seq"], wanted.first)
+            paths.append(path)
+        paths += rollout.follow(repository, release.path, release.custom["seq"])
     dropped = drop_old(repository, wanted.product)
     committed = repository.commit(keyring, now)
-    return Released(release, committed, rollouts, dropped)
+    rollouts = repository.rollouts()
+    return Released(release, committed, {path: rollouts[path] for path in paths}, dropped)
 
 
 def store(workspace: Workspace, target: TargetFile, data: bytes) -> None:

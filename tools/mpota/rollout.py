@@ -35,6 +35,9 @@ class Change:
     retry: bool = False
 
 
+NO_CHANGE = Change()
+
+
 @dataclass(frozen=True)
 class RolledOut:
     path: str
@@ -45,13 +48,25 @@ class RolledOut:
         return {
             "rollout": self.path,
             **self.custom,
+            "percent": percent(self.custom["percent"]),
             "written": self.committed.written,
             "missing": [asdict(entry) for entry in self.committed.missing],
         }
 
 
-def start(repository: Repository, path: str, release: str, seq: int) -> dict[str, Any]:
-    """Make the rollout target `path` name `release`, for everybody; return its custom."""
+def percent(hundredths: int) -> float:
+    """Return the percentage for people: 5 or 12.5."""
+    whole, part = divmod(hundredths, 100)
+    return hundredths / 100 if part else whole
+
+
+def start(
+    repository: Repository, path: str, release: str, seq: int, what: Change = NO_CHANGE
+) -> dict[str, Any]:
+    """Make the rollout target `path` name `release`, for everybody unless `what` says otherwise.
+
+    Returns its custom.
+    """
     custom: dict[str, Any] = {
         "release": release,
         "seq": seq,
@@ -60,6 +75,7 @@ def start(repository: Repository, path: str, release: str, seq: int) -> dict[str
         "groups": [],
         "halt": False,
         "attempt": 1,
+        **_settings(what),
     }
     put(repository, path, custom)
     return custom

@@ -24,7 +24,7 @@ from urllib.request import Request, urlopen
 from mpota import names
 from mpota.errors import MpotaError, RefusedError
 from mpota.release import BLOCK
-from mpota.rollout import EVERYBODY
+from mpota.rollout import EVERYBODY, percent
 
 _TIMEOUT_S = 30
 _CHUNK = 4096
@@ -134,7 +134,11 @@ class Seen:
     problems: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
-        return asdict(self)
+        facts = asdict(self)
+        for rollout in facts["rollouts"]:
+            if type(rollout["percent"]) is int:
+                rollout["percent"] = percent(rollout["percent"])
+        return facts
 
 
 class _Store:

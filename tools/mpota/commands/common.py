@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mpota.errors import MpotaError, UsageError
 from mpota.workspace import DEFAULT_FOLDER, SETTINGS
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mpota.repository import Missing
 
 PASSPHRASE_ENV = "MPOTA_PASSPHRASE"
+NOT_SERVED = "not served yet: run mpota publish"
 _TRIES = 3
 
 
@@ -50,6 +51,18 @@ def add_where(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_share(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--percent", metavar="P", type=percent, help="how many devices get it, 0 to 100"
+    )
+    parser.add_argument(
+        "--group",
+        metavar="NAME",
+        action="append",
+        help="group that gets it whatever the percentage; repeatable, replaces the list",
+    )
+
+
 def folder(args: argparse.Namespace) -> Path:
     if args.repo is not None:
         return Path(args.repo)
@@ -77,6 +90,13 @@ def percent(text: str) -> int:
     if value > 10000:
         raise argparse.ArgumentTypeError(f"more than 100 percent: {text}")
     return value
+
+
+def seconds(text: str) -> int:
+    """Parse a length of time above zero."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"not a number of seconds above 0: {text}")
+    return int(text)
 
 
 class Passphrases:
@@ -127,6 +147,21 @@ class Passphrases:
             todo = f"set {PASSPHRASE_ENV} or give --passphrase-file"
             raise MpotaError("no passphrase, and nobody to ask", text, todo)
         return getpass.getpass(f"{text}: ")
+
+
+def audience(custom: dict[str, Any]) -> str:
+    """Say whom a rollout is for."""
+    from mpota.rollout import EVERYBODY
+
+    if custom["halt"]:
+        return "nobody: halted"
+    percent = custom["percent"]
+    text = "everybody" if percent == EVERYBODY else f"{percent / 100:g} %"
+    if custom["groups"]:
+        text += f", and groups {' '.join(custom['groups'])}"
+    if "not_before" in custom:
+        text += f", not before {custom['not_before']}"
+    return text
 
 
 def talk(args: argparse.Namespace, text: str) -> None:

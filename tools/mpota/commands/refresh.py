@@ -48,4 +48,6 @@ def run(args: argparse.Namespace) -> None:
         expired = ", ".join(role.role for role in done.roles if role.state == "expired")
         raise MpotaError("expired", expired, "sign it where its key is", facts)
     lines = [f"renewed {role} {version}" for role, version in done.committed.written.items()]
+    if done.committed.written:
+        lines.append(common.NOT_SERVED)
     common.show(args, facts, [*lines, *common.missing_lines(done.committed.missing)])

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Sign a new image, and in the solo profile roll it out to everybody.
+"""Sign a new image, and in the solo profile roll it out.
 
 IMAGE is the application (micropython.bin) or a combined firmware.bin, from which the application
-is taken. What a device would refuse is refused here, before anything is signed.
+is taken. What a device would refuse is refused here, before anything is signed. Its
+rollout is for everybody, unless --percent or --group say otherwise.
 """
 
 from __future__ import annotations
@@ -53,21 +54,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=False,
         help="ota is frozen in it, so it does not need the device's own library (no)",
     )
+    common.add_share(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, sign nothing")
     common.add_passphrase(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import names, release
+    from mpota import names, release, rollout
     from mpota.errors import UsageError
     from mpota.repository import Committed, open_repository
     from mpota.workspace import open_workspace
 
     if (args.image is None) == (args.again is None):
         raise UsageError("give either IMAGE or --again VERSION", "", EXAMPLE)
+    if args.group and args.percent is None:
+        raise UsageError("everybody gets it, not only the group", "", "give --percent, 0 or more")
     if args.again is None and args.version is None:
         raise UsageError("no version", "", "give --version")
     workspace = open_workspace(common.folder(args))
+    first = rollout.Change(percent=args.percent, groups=args.group)
+    if first != rollout.NO_CHANGE and workspace.settings.profile != "solo":
+        todo = "give these options to mpota rollout"
+        raise UsageError("in the fleet profile a release is rolled out apart", "", todo)
     wanted = release.Wanted(
         product=workspace.product(args.product),
         boards=args.board or [workspace.board(None)],
@@ -79,6 +87,7 @@ def run(args: argparse.Namespace) -> None:
         slot=args.slot_size,
         mpy=None if args.mpy == "none" else args.mpy,
         frozen=args.frozen,
+        first=first,
     )
     with workspace.lock():
         repository = open_repository(workspace)
@@ -87,14 +96,16 @@ def run(args: argparse.Namespace) -> None:
         else:
             made = release.prepare(repository, wanted, args.image, args.partition_table)
         if args.dry_run:
-            done = release.Released(made, Committed({}), [], [])
+            done = release.Released(made, Committed({}), {}, [])
         else:
             keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
             done = release.publish_release(repository, made, wanted, keyring, names.utc_now())
     custom = made.custom
     what = f"{made.path} seq {custom['seq']} minseq {custom['minseq']} {custom['chip']}"
     lines = [f"{'would release' if args.dry_run else 'released'} {what}"]
-    lines += [f"rolled out to everybody: {path}" for path in done.rollouts]
+    lines += [f"rolled out to {common.audience(c)}: {path}" for path, c in done.rollouts.items()]
     lines += [f"no longer offered: {path}" for path in done.dropped]
     lines += common.missing_lines(done.committed.missing)
+    if done.committed.written:
+        lines.append(common.NOT_SERVED)
     common.show(args, {**done.facts(), "dry_run": args.dry_run}, lines)

@@ -18,15 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", metavar="VERSION", nargs="?", help="release to start")
     common.add_where(parser)
     parser.add_argument("--board", metavar="NAME", help="board (the first of the repository)")
-    parser.add_argument(
-        "--percent", metavar="P", type=common.percent, help="how many devices get it, 0 to 100"
-    )
-    parser.add_argument(
-        "--group",
-        metavar="NAME",
-        action="append",
-        help="group that gets it whatever the percentage; repeatable, replaces the list",
-    )
+    common.add_share(parser)
     parser.add_argument("--no-groups", action="store_true", help="empty the list of groups")
     halt = parser.add_mutually_exclusive_group()
     halt.add_argument("--halt", action="store_true", default=None, help="stop offering it")
@@ -56,7 +48,7 @@ def run(args: argparse.Namespace) -> None:
         not_before=args.not_before,
         retry=args.retry,
     )
-    if args.version is None and what == rollout.Change():
+    if args.version is None and what == rollout.NO_CHANGE:
         raise UsageError("nothing to change", "", "name a VERSION or an option")
     workspace = open_workspace(common.folder(args))
     with workspace.lock():
@@ -74,11 +66,8 @@ def run(args: argparse.Namespace) -> None:
             keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
             committed = repository.commit(keyring, names.utc_now())
     done = rollout.RolledOut(path, custom, committed)
-    state = "halted" if custom["halt"] else f"{custom['percent'] / 100:g} %"
-    line = f"{path}: {custom['release']} seq {custom['seq']}, {state}"
-    if custom["groups"]:
-        line += f", and groups {' '.join(custom['groups'])}"
-    if "not_before" in custom:
-        line += f", not before {custom['not_before']}"
+    line = f"{path}: {custom['release']} seq {custom['seq']}, for {common.audience(custom)}"
     lines = [line, *common.missing_lines(committed.missing)]
+    if committed.written:
+        lines.append(common.NOT_SERVED)
     common.show(args, {**done.facts(), "dry_run": args.dry_run}, lines)

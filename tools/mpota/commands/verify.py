@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import names, verify
+    from mpota import names, publish, verify
     from mpota.errors import MpotaError, RefusedError
     from mpota.workspace import open_workspace
 
@@ -40,7 +40,10 @@ def run(args: argparse.Namespace) -> None:
     root = args.root or folder / "repository" / "metadata" / "1.root.json"
     where = args.where
     if where is None:
-        where = str(open_workspace(folder).metadata.parent)
+        workspace = open_workspace(folder)
+        where = str(workspace.metadata.parent)
+        if not publish.is_current(workspace):
+            common.warn(f"{workspace.public} is not up to date; run mpota publish")
     now = names.parse_time(args.at) if args.at else names.utc_now()
     try:
         trusted = root.read_bytes()
