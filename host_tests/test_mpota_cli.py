@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import ota
 from mpota import cli, clidoc, devtls
 from mpota.commands import common
 from mpota.errors import EXIT_CODES
@@ -207,11 +208,79 @@ def test_dry_run_changes_nothing(here, verb):
     assert after == before
 
 
-def test_missing_signatures_are_told(here, capsys):
-    (here / "ota-repo/keys/owner.pem").unlink()
-    assert cli.main(["release", "app.bin", "--version", "2"]) == 0
-    out = capsys.readouterr().out
-    assert "waits in pending/: img-sensor needs 1 more of owner" in out
+@pytest.mark.parametrize(
+    ("key", "line", "what"),
+    [
+        ("owner", "release app.bin --version 2", "not released yet: fw/sensor/board/2"),
+        ("online", "rollout --percent 5", f"not rolled out yet: {ROLLOUT.format('stable')}"),
+    ],
+)
+def test_missing_signatures_are_exit_1_and_say_which_key(here, capsys, key, line, what):
+    (here / f"ota-repo/keys/{key}.pem").unlink()
+    assert cli.main([*line.split(), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith(f"mpota: {what}; waits in pending/: ") and err.count("\n") == 1
+    assert f" needs 1 more of file:keys/{key}.pem: run mpota refresh" in err
+    told = json.loads(out)
+    assert told["missing"] and told["written"] == {} and not told.get("rollouts")
+
+
+def test_refresh_says_when_to_come_again(here, capsys):
+    assert cli.main(["refresh"]) == 0
+    due = (NOW + 365 * DAY / 2).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert capsys.readouterr().out == f"nothing due before {due}\n"
+
+
+def test_unknown_board_is_answered_with_the_known_ones_and_an_example(here, capsys):
+    assert cli.main("init --repo x --no-passphrase --board S3".split()) == 2
+    err = capsys.readouterr().err
+    assert "ESP32_GENERIC-OTA" in err and "--chip esp32s3 --slot-size 2M" in err
+    line = "init --repo x --no-passphrase --board S3 --chip esp32s3 --slot-size 2M"
+    assert cli.main(line.split()) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("publish --serve --host 999.1.1.1", "choose another --host"),
+        ("provision device --url http://h/", "not a base URL"),
+        ("publish ca.pem", "not a folder: ca.pem"),
+        ("provision ca.pem", "not a folder: ca.pem"),
+        ("verify --root nope", "No such file or directory: correct --root"),
+        ("rollout --product thrmo", "no such product: thrmo; this repository has: sensor"),
+    ],
+)
+def test_failure_names_what_was_wrong(here, line, text, capsys):
+    assert cli.main(line.split()) == 1
+    assert text in capsys.readouterr().err
+
+
+def test_version_is_told(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"mpota {ota.__version__}\n"
+
+
+def test_provision_that_keeps_other_than_asked_is_exit_1_and_says_what_is_in_force(here, capsys):
+    assert cli.main(GOOD["provision"].split()) == 0
+    (here / "device/lib/ota/errors.py").unlink()
+    capsys.readouterr()
+    line = "provision device --url https://new.example.com/ --ca ca.pem"
+    assert cli.main([*line.split(), "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert "urls stayed as before: device/ota-state; --force replaces it" in err
+    assert json.loads(out)["urls"] == ["https://updates.example.com/"]
+    assert (here / "device/lib/ota/errors.py").exists()  # the rest was done
+    assert cli.main([*line.split(), "--force"]) == 0
+    assert "looks at https://new.example.com/\n" in capsys.readouterr().out
+
+
+def test_provision_again_without_options_brings_the_library_up_to_date(here, capsys):
+    assert cli.main(GOOD["provision"].split()) == 0
+    capsys.readouterr()
+    assert cli.main(["provision", "device"]) == 0
+    out, err = capsys.readouterr()
+    assert "looks at https://updates.example.com/\n" in out
+    assert "config.json; differs from these options; --force replaces it" in err
 
 
 def test_working_folder_is_found_from_inside(here, monkeypatch):

@@ -240,7 +240,7 @@ def refused(workspace, match, path, **changes):
 
 def test_wrong_chip_is_refused(work, tmp_path):
     app = put_image(tmp_path, chip="esp32c3")
-    refused(work, "image for esp32c3, but board has a esp32", app)
+    refused(work, "image for esp32c3, but board has an esp32", app)
 
 
 def test_chip_that_nobody_knows_is_refused(work, tmp_path):

@@ -26,6 +26,16 @@ def summary(module: ModuleType) -> str:
     return inspect.cleandoc(module.__doc__ or "").partition("\n")[0]
 
 
+class _Version(argparse.Action):
+    """Says the version; that of the device library is ours, and read only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import ota
+
+        print(f"mpota {ota.__version__}")
+        parser.exit()
+
+
 def make_parser() -> argparse.ArgumentParser:
     codes = "\n".join(f"  {code}  {meaning}" for code, meaning in EXIT_CODES)
     parser = argparse.ArgumentParser(
@@ -34,6 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         epilog=f"exit codes:\n{codes}\n\nexample:\n  {command('init').EXAMPLE}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
         module = command(verb)

@@ -65,6 +65,12 @@ def _sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+def check_folder(path: Path) -> None:
+    """Raise MpotaError if `path` exists and is no folder."""
+    if path.exists() and not path.is_dir():
+        raise MpotaError("not a folder", path, "name a folder, or a new name")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock file `path`, or raise MpotaError if another process holds it.

@@ -32,6 +32,8 @@ from mpota.repository import load_roots, root_versions
 from mpota.workspace import Workspace
 
 STATE = "ota-state"
+CONFIG = f"{STATE}/config.json"
+CA = f"{STATE}/ca.der"
 GUARD = "import ota; ota.guard()"
 _BOOT = f"{GUARD}  # on trial: arms the watchdog before anything else runs\n"
 _BOARD = "ota_esp32.py"
@@ -85,6 +87,7 @@ def provision(
     dry_run: bool = False,
 ) -> list[Action]:
     """Bring the folder `device` to what is `wanted`; return what was (or would be) done."""
+    files.check_folder(device)
     _check(wanted, device)
     plan: dict[str, bytes] = {}
     actions: list[Action] = []
@@ -113,25 +116,23 @@ def _check(wanted: Wanted, device: Path) -> None:
     if not wanted.urls:
         raise MpotaError("no URL to look for updates", device, "give --url")
     for url in wanted.urls:
-        parts = urlsplit(url)
-        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
-            raise MpotaError("not a base URL", url, "write it like https://host/path/")
-        if parts.username or parts.password:
-            raise MpotaError("credentials in the URL", parts.hostname, "put them into headers")
+        check_url(url)
     for shadow in (device / "ota", device / "ota.py", device / "ota.mpy"):
         if shadow.exists():
             raise MpotaError("would shadow lib/ota on the device", shadow, "rename it")
 
 
-def _plan_state(
-    workspace: Workspace,
-    device: Path,
-    wanted: Wanted,
-    force: bool,
-    plan: dict[str, bytes],
-    actions: list[Action],
-) -> None:
-    config: dict[str, Any] = {
+def check_url(url: str) -> None:
+    """Raise MpotaError if `url` cannot be where updates are."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+        raise MpotaError("not a base URL", url, "write it like https://host/path/")
+    if parts.username or parts.password:
+        raise MpotaError("credentials in the URL", parts.hostname, "put them into headers")
+
+
+def config_of(wanted: Wanted) -> dict[str, Any]:
+    return {
         "product": wanted.product,
         "board": wanted.board,
         "channel": wanted.channel,
@@ -142,16 +143,27 @@ def _plan_state(
         "headers": {},
         "utc": wanted.utc,
     }
+
+
+def _plan_state(
+    workspace: Workspace,
+    device: Path,
+    wanted: Wanted,
+    force: bool,
+    plan: dict[str, bytes],
+    actions: list[Action],
+) -> None:
+    config = config_of(wanted)
     text = _config_text(config)
     # A device that was provisioned before keeps its floor: that is no change of configuration.
-    same = [_config_text({**config, "utc": _floor(device)}), text]
+    same = [_config_text({**config, "utc": read_config(device).get("utc")}), text]
     load_roots(workspace.metadata)  # the chain is whole, or this raises
     roots = [
         (workspace.metadata / f"{version}.root.json").read_bytes()
         for version in root_versions(workspace.metadata)
     ]
     wishes = (
-        ("config.json", text, same, "changed since; --force replaces it"),
+        ("config.json", text, same, "differs from these options; --force replaces it"),
         ("root.json", roots[-1], roots, "another repository's; --force replaces it"),
         ("ca.der", wanted.ca, [wanted.ca], "another CA; --force replaces it"),
     )
@@ -168,15 +180,13 @@ def _config_text(config: dict[str, Any]) -> bytes:
     return json.dumps(config, indent=1).encode() + b"\n"
 
 
-def _floor(device: Path) -> str | None:
-    """Return the floor of time in the configuration that is there."""
-    path = device / STATE / "config.json"
+def read_config(device: Path) -> dict[str, Any]:
+    """Return the configuration that the device has; empty if there is none that can be read."""
     try:
-        config = json.loads(path.read_bytes())
+        config = json.loads((device / CONFIG).read_bytes())
     except (OSError, ValueError):
-        return None
-    utc = config.get("utc") if isinstance(config, dict) else None
-    return utc if isinstance(utc, str) else None
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def _plan_boot(device: Path, force: bool, plan: dict[str, bytes], actions: list[Action]) -> None:

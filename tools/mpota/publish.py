@@ -36,6 +36,7 @@ def publish(repository: Repository, destination: Path, *, dry_run: bool = False)
     workspace = repository.workspace
     if destination.resolve() == workspace.metadata.parent.resolve():
         raise MpotaError("destination is the working copy", destination, "choose another folder")
+    files.check_folder(destination)
     timestamp = repository.documents()["timestamp"].signed
     new = _plan_targets(repository) + _plan_metadata(workspace, repository)
     _check_destination(destination, timestamp.version)

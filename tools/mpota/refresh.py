@@ -23,6 +23,7 @@ class RoleState:
     role: str
     version: int
     expires: str
+    due: str  # when half of its life is over
     state: str  # "fresh", "renewed", "due" (past half of its life) or "expired"
     why: str = ""  # why a due or expired role was not renewed
 
@@ -101,5 +102,6 @@ def _states(
         else:
             state = "fresh"
         expires = names.time_text(signed.expires)
-        states.append(RoleState(role, signed.version, expires, state, why.get(role, "")))
+        due = names.time_text(repository.due(role))
+        states.append(RoleState(role, signed.version, expires, due, state, why.get(role, "")))
     return states

@@ -104,7 +104,7 @@ def prepare(
         board = _board(repository.workspace, name, wanted, app.chip, told)
         if app.chip != board.chip:
             todo = f"build it for {board.chip}, or name the right board"
-            raise MpotaError(f"image for {app.chip}, but {name} has a {board.chip}", image, todo)
+            raise MpotaError(f"image for {app.chip}, but {name} has an {board.chip}", image, todo)
         size = board.slot if told is None or wanted.slot else min(board.slot, told)
         if len(app.data) > size:
             what = f"image of {len(app.data)} bytes is larger than {name}'s slot of {size}"
@@ -234,6 +234,8 @@ def publish_release(
         paths += rollout.follow(repository, release.path, release.custom["seq"])
     dropped = drop_old(repository, wanted.product)
     committed = repository.commit(keyring, now)
+    if not committed.is_done:
+        return Released(release, committed, {}, [])
     rollouts = repository.rollouts()
     return Released(release, committed, {path: rollouts[path] for path in paths}, dropped)
 

@@ -129,10 +129,13 @@ class Repository:
             keys[name] = delegator.get_key(keyid)
         return keys
 
-    def is_past_half(self, role: str, now: datetime) -> bool:
-        """Tell whether less than half of what a new signature would last is left."""
+    def due(self, role: str) -> datetime:
+        """Return when half of what a new signature would last is left."""
         half = timedelta(days=self.workspace.settings.days_of(role)) / 2
-        return self.documents()[role].signed.expires - now < half
+        return self.documents()[role].signed.expires - half
+
+    def is_past_half(self, role: str, now: datetime) -> bool:
+        return now > self.due(role)
 
     # Changing
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
+from errno import EACCES, EADDRINUSE
 from pathlib import Path
 
 from aiohttp import web
@@ -60,7 +61,8 @@ async def serve(
         try:
             await site.start()
         except OSError as error:
-            todo = f"{error.strerror}: choose another --port"
+            option = "--port" if error.errno in (EADDRINUSE, EACCES) else "--host"
+            todo = f"{error.strerror}: choose another {option}"
             raise MpotaError("cannot listen", f"{host}:{port}", todo) from error
         started(int(runner.addresses[0][1]))
         await asyncio.Event().wait()

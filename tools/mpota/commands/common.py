@@ -17,7 +17,9 @@ from mpota.workspace import DEFAULT_FOLDER, SETTINGS
 
 if TYPE_CHECKING:
     from mpota.repository import Missing
+    from mpota.workspace import Workspace
 
+CHANNEL = "stable"
 PASSPHRASE_ENV = "MPOTA_PASSPHRASE"
 NOT_SERVED = "not served yet: run mpota publish"
 _TRIES = 3
@@ -46,9 +48,7 @@ def add_passphrase(parser: argparse.ArgumentParser) -> None:
 
 def add_where(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--product", metavar="NAME", help="product (the first of the repository)")
-    parser.add_argument(
-        "--channel", metavar="NAME", default="stable", help="channel (%(default)s)"
-    )
+    parser.add_argument("--channel", metavar="NAME", default=CHANNEL, help="channel (%(default)s)")
 
 
 def add_share(parser: argparse.ArgumentParser) -> None:
@@ -182,9 +182,20 @@ def show(args: argparse.Namespace, facts: object, lines: Iterable[str]) -> None:
             print(line if line.isprintable() else ascii(line))
 
 
-def missing_lines(missing: Iterable[Missing]) -> list[str]:
-    return [
-        f"waits in pending/: {entry.role} needs {entry.needed} more of {', '.join(entry.keys)};"
-        " run mpota refresh where they are"
-        for entry in missing
-    ]
+def missing_text(workspace: Workspace, missing: Iterable[Missing]) -> str:
+    """Say which signatures a change in pending/ waits for, and where their keys would be."""
+    known = workspace.settings.keys
+    roles: dict[str, list[str]] = {}
+    for entry in missing:
+        keys = ", ".join(known[key].uri if key in known else key for key in entry.keys)
+        roles.setdefault(f"{entry.needed} more of {keys}", []).append(entry.role)
+    needs = [f"{', '.join(names)} needs {what}" for what, names in roles.items()]
+    return f"waits in pending/: {', '.join(needs)}: run mpota refresh where they are"
+
+
+def check_done(
+    workspace: Workspace, missing: Iterable[Missing], what: str, which: str, facts: object
+) -> None:
+    """Fail if a change waits for signatures: a script that goes on would publish the old."""
+    if missing:
+        raise MpotaError(what, which, missing_text(workspace, missing), facts)

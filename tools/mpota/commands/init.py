@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> None:
         chip = args.chip or (known.chip if known else None)
         slot = args.slot_size or (known.slot if known else None)
         if chip is None or slot is None:
-            raise UsageError("board is unknown", name, "give --chip and --slot-size")
+            known_boards = ", ".join(KNOWN_BOARDS)
+            todo = f"known: {known_boards}; others like --chip esp32s3 --slot-size 2M"
+            raise UsageError("board is unknown", name, todo)
         boards[name] = Board(chip, slot)
     passphrase = None
     if not args.no_passphrase:

@@ -2,7 +2,8 @@
 """Put the library, the trusted root and the configuration into a device's folder.
 
 DEVICE is a folder that becomes the device's file system. Doing it again brings the library up to
-date and leaves alone what is yours: boot.py, a changed configuration, another trusted root.
+date and leaves alone what is yours: boot.py, a changed configuration, another trusted root. The
+exit code is 1 if that is not what the options ask for; --force replaces it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--url",
         metavar="URL",
         action="append",
-        help="where updates are; repeatable, tried in order (this computer's --serve)",
+        help="where updates are; repeatable, tried in order. Without it: this computer, port 8443,"
+        " as `publish --serve` without --port serves",
     )
     parser.add_argument(
         "--ca", metavar="FILE", type=Path, help="CA of the server, PEM or DER (development CA)"
@@ -48,11 +50,13 @@ def run(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from mpota import devtls, names, provision
-    from mpota.errors import UsageError
+    from mpota.errors import MpotaError, UsageError
     from mpota.serve import DEFAULT_PORT
     from mpota.workspace import open_workspace
 
     workspace = open_workspace(common.folder(args))
+    for url in args.url or ():
+        provision.check_url(url)
     if args.url and args.ca is None:
         raise UsageError("no CA for these URLs", args.url[0], "give --ca")
     with workspace.lock():
@@ -73,6 +77,15 @@ def run(args: argparse.Namespace) -> None:
         actions = provision.provision(
             workspace, args.device, wanted, force=args.force, dry_run=args.dry_run
         )
+    kept = {action.path for action in actions if action.what == "keep"}
+    config = provision.config_of(wanted)
+    unmet = []  # what was asked for and is otherwise in what was kept
+    if provision.CONFIG in kept:
+        config, asked = provision.read_config(args.device), config
+        unmet = [name for name in _given(args) if config.get(name) != asked[name]]
+    if provision.CA in kept and args.ca is not None:
+        unmet.append("ca")
+    urls = config.get("urls") or []
     for action in actions:
         if action.what == "keep":
             common.warn(f"left alone: {args.device / action.path}; {action.why}")
@@ -82,8 +95,28 @@ def run(args: argparse.Namespace) -> None:
     verb = "would change" if args.dry_run else "changed"
     facts = {
         "device": str(args.device),
-        "urls": wanted.urls,
+        "urls": urls,
         "actions": [asdict(action) for action in actions],
         "dry_run": args.dry_run,
     }
-    common.show(args, facts, [f"{args.device}: {verb} {count} files, looks at {wanted.urls[0]}"])
+    where = " ".join(str(url) for url in urls) or "nothing that can be read"
+    lines = [f"{args.device}: {verb} {count} files, looks at {where}"]
+    if unmet:
+        if not args.json:  # with --json the facts go out together with the failure
+            common.show(args, {}, lines)
+        what = f"{', '.join(unmet)} stayed as before"
+        raise MpotaError(what, args.device / provision.STATE, "--force replaces it", facts)
+    common.show(args, facts, lines)
+
+
+def _given(args: argparse.Namespace) -> list[str]:
+    """Return the fields of the configuration that the command line asks for."""
+    options = {
+        "product": args.product,
+        "board": args.board,
+        "channel": args.channel != common.CHANNEL,
+        "urls": args.url,
+        "groups": args.group,
+        "trial_s": args.trial != _TRIAL_S,
+    }
+    return [name for name, given in options.items() if given]

@@ -50,4 +50,8 @@ def run(args: argparse.Namespace) -> None:
     lines = [f"renewed {role} {version}" for role, version in done.committed.written.items()]
     if done.committed.written:
         lines.append(common.NOT_SERVED)
-    common.show(args, facts, [*lines, *common.missing_lines(done.committed.missing)])
+    if done.committed.missing:
+        lines.append(common.missing_text(workspace, done.committed.missing))
+    elif all(role.state == "fresh" for role in done.roles):
+        lines.append(f"nothing due before {min(role.due for role in done.roles)}")
+    common.show(args, facts, lines)

@@ -100,12 +100,14 @@ def run(args: argparse.Namespace) -> None:
         else:
             keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
             done = release.publish_release(repository, made, wanted, keyring, names.utc_now())
+    facts = {**done.facts(), "dry_run": args.dry_run}
+    missing = done.committed.missing
+    common.check_done(workspace, missing, "not released yet", made.path, facts)
     custom = made.custom
     what = f"{made.path} seq {custom['seq']} minseq {custom['minseq']} {custom['chip']}"
     lines = [f"{'would release' if args.dry_run else 'released'} {what}"]
     lines += [f"rolled out to {common.audience(c)}: {path}" for path, c in done.rollouts.items()]
     lines += [f"no longer offered: {path}" for path in done.dropped]
-    lines += common.missing_lines(done.committed.missing)
     if done.committed.written:
         lines.append(common.NOT_SERVED)
-    common.show(args, {**done.facts(), "dry_run": args.dry_run}, lines)
+    common.show(args, facts, lines)

@@ -48,14 +48,15 @@ def run(args: argparse.Namespace) -> None:
         not_before=args.not_before,
         retry=args.retry,
     )
+    workspace = open_workspace(common.folder(args))
+    product = workspace.product(args.product)
     if args.version is None and what == rollout.NO_CHANGE:
         raise UsageError("nothing to change", "", "name a VERSION or an option")
-    workspace = open_workspace(common.folder(args))
     with workspace.lock():
         repository = open_repository(workspace)
         path, custom = rollout.change(
             repository,
-            product=workspace.product(args.product),
+            product=product,
             board=workspace.board(args.board),
             channel=args.channel,
             version=args.version,
@@ -66,8 +67,10 @@ def run(args: argparse.Namespace) -> None:
             keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
             committed = repository.commit(keyring, names.utc_now())
     done = rollout.RolledOut(path, custom, committed)
+    facts = {**done.facts(), "dry_run": args.dry_run}
+    common.check_done(workspace, committed.missing, "not rolled out yet", path, facts)
     line = f"{path}: {custom['release']} seq {custom['seq']}, for {common.audience(custom)}"
-    lines = [line, *common.missing_lines(committed.missing)]
+    lines = [line]
     if committed.written:
         lines.append(common.NOT_SERVED)
-    common.show(args, {**done.facts(), "dry_run": args.dry_run}, lines)
+    common.show(args, facts, lines)

@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         trusted = root.read_bytes()
     except OSError as error:
-        raise MpotaError("cannot read the trusted root", root, "give --root") from error
+        todo = f"{error.strerror}: correct --root" if args.root else "give --root"
+        raise MpotaError("cannot read the trusted root", root, todo) from error
     source = verify.open_source(where, args.ca)
     seen = verify.verify(source, trusted, now)
     lines = [f"{role.name} {role.version}, expires {role.expires}" for role in seen.roles]
