@@ -219,8 +219,8 @@ def test_missing_signatures_are_exit_1_and_say_which_key(here, capsys, key, line
     (here / f"ota-repo/keys/{key}.pem").unlink()
     assert cli.main([*line.split(), "--json"]) == 1
     out, err = capsys.readouterr()
-    assert err.startswith(f"mpota: {what}; waits in pending/: ") and err.count("\n") == 1
-    assert f" needs 1 more of file:keys/{key}.pem: run mpota refresh" in err
+    assert err.startswith(f"mpota: {what}; waits in pending/ for ") and err.count("\n") == 1
+    assert f" 1 more of file:keys/{key}.pem (" in err and ": run mpota refresh" in err
     told = json.loads(out)
     assert told["missing"] and told["written"] == {} and not told.get("rollouts")
 
@@ -267,7 +267,7 @@ def test_provision_that_keeps_other_than_asked_is_exit_1_and_says_what_is_in_for
     line = "provision device --url https://new.example.com/ --ca ca.pem"
     assert cli.main([*line.split(), "--json"]) == 1
     out, err = capsys.readouterr()
-    assert "urls stayed as before: device/ota-state; --force replaces it" in err
+    assert err == "mpota: urls stayed as before: device/ota-state; --force replaces it\n"
     assert json.loads(out)["urls"] == ["https://updates.example.com/"]
     assert (here / "device/lib/ota/errors.py").exists()  # the rest was done
     assert cli.main([*line.split(), "--force"]) == 0
@@ -281,6 +281,9 @@ def test_provision_again_without_options_brings_the_library_up_to_date(here, cap
     out, err = capsys.readouterr()
     assert "looks at https://updates.example.com/\n" in out
     assert "config.json; differs from these options; --force replaces it" in err
+    (here / "device/ota-state/config.json").write_text('{"urls": 5}')
+    assert cli.main(["provision", "device"]) == 0
+    assert "looks at nothing that can be read" in capsys.readouterr().out
 
 
 def test_working_folder_is_found_from_inside(here, monkeypatch):

@@ -22,7 +22,7 @@ def markdown() -> str:
         "Results go to stdout, everything else to stderr. A failure is one line: what, which file,"
         " what to do. With `--json` a command prints one object; on failure it has `error` and"
         " `exit`. Passphrases come from `--passphrase-file`, from `MPOTA_PASSPHRASE`, or from"
-        " whoever sits at the terminal.",
+        " whoever sits at the terminal. `mpota --version` shows the version.",
         "## Working folder",
         _folder(),
     ]

@@ -156,7 +156,9 @@ def _plan_state(
     config = config_of(wanted)
     text = _config_text(config)
     # A device that was provisioned before keeps its floor: that is no change of configuration.
-    same = [_config_text({**config, "utc": read_config(device).get("utc")}), text]
+    floor = read_config(device).get("utc")
+    floor = floor if isinstance(floor, str) else wanted.utc
+    same = [_config_text({**config, "utc": floor}), text]
     load_roots(workspace.metadata)  # the chain is whole, or this raises
     roots = [
         (workspace.metadata / f"{version}.root.json").read_bytes()

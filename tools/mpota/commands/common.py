@@ -189,12 +189,12 @@ def missing_text(workspace: Workspace, missing: Iterable[Missing]) -> str:
     for entry in missing:
         keys = ", ".join(known[key].uri if key in known else key for key in entry.keys)
         roles.setdefault(f"{entry.needed} more of {keys}", []).append(entry.role)
-    needs = [f"{', '.join(names)} needs {what}" for what, names in roles.items()]
-    return f"waits in pending/: {', '.join(needs)}: run mpota refresh where they are"
+    needs = [f"{what} ({', '.join(names)})" for what, names in roles.items()]
+    return f"waits in pending/ for {' and '.join(needs)}: run mpota refresh where they are"
 
 
 def check_done(
-    workspace: Workspace, missing: Iterable[Missing], what: str, which: str, facts: object
+    workspace: Workspace, missing: tuple[Missing, ...], what: str, which: str, facts: object
 ) -> None:
     """Fail if a change waits for signatures: a script that goes on would publish the old."""
     if missing:

@@ -85,9 +85,12 @@ def run(args: argparse.Namespace) -> None:
         unmet = [name for name in _given(args) if config.get(name) != asked[name]]
     if provision.CA in kept and args.ca is not None:
         unmet.append("ca")
-    urls = config.get("urls") or []
+    urls = config.get("urls")
+    urls = urls if isinstance(urls, list) else []
     for action in actions:
         if action.what == "keep":
+            if unmet and action.path in (provision.CONFIG, provision.CA):
+                continue  # the failure says it
             common.warn(f"left alone: {args.device / action.path}; {action.why}")
         else:
             common.talk(args, f"{action.what} {action.path}")

@@ -2,8 +2,8 @@
 """Sign a new image, and in the solo profile roll it out.
 
 IMAGE is the application (micropython.bin) or a combined firmware.bin, from which the application
-is taken. What a device would refuse is refused here, before anything is signed. Its
-rollout is for everybody, unless --percent or --group say otherwise.
+is taken. What a device would refuse is refused here, before anything is signed. The rollout is for
+everybody unless --percent says otherwise.
 """
 
 from __future__ import annotations
