@@ -151,7 +151,7 @@ def test_https_without_ca_is_a_programming_error(fetch, web):
 
 def test_ca_that_is_no_der(fetch, web, ca):
     for bad in (b"-----BEGIN CERTIFICATE-----\n", ca.der[:-1], ca.der + b"\x30", b"\x30\x82\0\1x"):
-        is_refused(fetch(web.https, "fw/image.bin", ca=bad.hex())[0], error="ValueError")
+        is_refused(fetch(web.https, "fw/image.bin", ca=bad.hex())[0], error="FetchError")
 
 
 def certificates(folder, ca):

@@ -502,11 +502,11 @@ def _context(ca):
         # mbedTLS refuses bytes behind a certificate, so each one is handed over alone.
         n = 4 + int.from_bytes(ca[2:4], "big")
         if ca[:2] != b"\x30\x82" or n > len(ca):
-            raise ValueError("ca is not DER")
+            raise FetchError("ca is not DER")
         try:
             context.load_verify_locations(cadata=ca[:n])
-        except OSError:  # CPython; MicroPython raises ValueError itself
-            raise ValueError("ca is not DER")
+        except (OSError, ValueError):  # CPython; MicroPython
+            raise FetchError("ca is not DER")
         ca = ca[n:]
     return context
 
