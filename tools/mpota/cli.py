@@ -27,12 +27,15 @@ def summary(module: ModuleType) -> str:
 
 
 class _Version(argparse.Action):
-    """Says the version; that of the device library is ours, and read only when asked for."""
+    """Says the version of what is installed."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        import ota
+        from importlib import metadata
 
-        print(f"mpota {ota.__version__}")
+        try:
+            print(f"mpota {metadata.version('mpota')}")
+        except metadata.PackageNotFoundError:
+            print("mpota, not installed: run from its sources")
         parser.exit()
 
 
