@@ -4,6 +4,7 @@
 Each test runs the adapter on CPython and on real MicroPython, as a client process of its own.
 """
 
+import asyncio
 import gc
 import hashlib
 import json
@@ -15,6 +16,7 @@ import pytest
 
 import http_client
 import servers
+from ota.adapters.http import Http
 
 CONTENT = bytes(i * i % 251 for i in range(20000))
 
@@ -249,6 +251,48 @@ def test_redirect_takes_no_credentials_to_another_host(fetch):
         assert request.path == "/x"
         assert request.range == (7, None)
         assert not {"authorization", "x-token"} & set(request.headers)
+
+
+def test_redirect_takes_no_credentials_to_another_scheme_of_the_host(fetch, ca, tmp_path):
+    """Another scheme is another origin, even on the same name."""
+    cert, key = ca.issue(tmp_path / "cert", "localhost")
+    with servers.Liar(lambda c: c.serve(CONTENT), cert, key) as other:
+        secure = other.url.replace("http:", "https:").replace("127.0.0.1", "localhost")
+        with servers.Liar(lambda c: redirect(c, secure + "x")) as liar:
+            plain = liar.url.replace("127.0.0.1", "localhost")
+            token = [["Authorization", "secret"]]
+            is_content(fetch(plain, "f", headers=token, ca=ca.der.hex())[0])
+        assert [set(request.headers) & {"authorization"} for request in other.requests] == [set()]
+
+
+def test_body_that_lost_its_connection_never_delivers_another_file():
+    """Opening the next file takes the connection from a body that is not read to its end."""
+
+    def serve(connection):
+        while True:
+            request = connection.request()
+            content = request.path[-1:].encode() * 300
+            start = request.range[0] if request.range else 0
+            head = f"HTTP/1.1 206 x\r\nContent-Range: bytes {start}-299/300\r\n"
+            connection.send(
+                head if request.range else "HTTP/1.1 200 x\r\n",
+                f"Content-Length: {300 - start}\r\n\r\n",
+                content[start:],
+            )
+
+    async def play(url):
+        http = Http([url])
+        first = await http.open("a")
+        begin = bytearray(10)
+        assert await first.readinto(begin) == 10
+        await http.open("b")
+        rest = bytearray(290)
+        assert await first.readinto(rest) == 290
+        await http.close()
+        return bytes(begin + rest)
+
+    with servers.Liar(serve) as liar:
+        assert asyncio.run(play(liar.url)) == b"a" * 300
 
 
 def test_credentials_come_back_with_the_base(fetch):

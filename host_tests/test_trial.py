@@ -17,7 +17,7 @@ import ota.trial as trial
 import world as worlds
 from in_process import Device, build
 from ota.errors import SlotError, StateError, StoreError
-from ota.updater import NOT_OFFERED, UP_TO_DATE, Updater
+from ota.updater import NOT_OFFERED, Updater
 from sim import image
 from sim.chip import ABORTED, DEEPSLEEP_RESET, PENDING, SOFT_RESET, VALID, Board
 from sim.flash import PowerCut
@@ -329,11 +329,31 @@ def test_cut_after_saving_the_rejection_and_before_going_back(trying):
     assert trying.runs == "ota_0" and trying.update().kind == NOT_OFFERED
 
 
-def test_soft_reset_after_saving_the_rejection_is_asked_again(trying):
+def test_soft_reset_does_not_undo_a_rejection(trying):
     trying.settle(False)
     trying.start(SOFT_RESET)
-    assert trying.boot.on_trial and trying.settle() is True
-    assert trying.update().kind == UP_TO_DATE
+    assert trying.boot.on_trial and trying.settle() is False
+    trying.reset()
+    assert trying.runs == "ota_0" and trying.update().kind == NOT_OFFERED
+
+
+def test_rejected_image_that_is_offered_again_may_be_confirmed(trying):
+    trying.settle(False)
+    trying.reset()
+    memory = state.load(trying.store)
+    memory["rejected"] = [[memory["rejected"][0][0], 0, "an earlier attempt"]]
+    state.save(trying.store, memory)
+    assert trying.on_trial().settle() is True
+    assert trying.reset().runs == "ota_1"
+
+
+def test_two_images_that_crash_do_not_take_turns_for_ever(device):
+    memory = state.load(device.store)
+    memory["trial"] = {"identity": "another", "attempt": 1, "tries": 1, "told": 1}
+    state.save(device.store, memory)
+    device.on_trial()
+    rejected = state.load(device.store)["rejected"]
+    assert rejected == [["another", 1, "ended without a word"]]
 
 
 # guard, and the watchdog of a trial
@@ -360,11 +380,8 @@ def test_soft_reset_does_not_begin_the_trial_anew(trying):
 
     trying.boot = Boot()
     trial.guard(trying.boot, 60)
-    asyncio.run(trial.settle(trying.boot, trying.store, lambda: False, 5, print_nothing))
-    assert fed == []
-    trying.board.watchdog.on_change = None
-    assert asyncio.run(trial.settle(Boot(), trying.store, lambda: True, 5, print_nothing))
-    assert trying.board.watchdog.limit_ms == LONGEST_MS  # not one that bites a healthy image
+    assert asyncio.run(trial.settle(trying.boot, trying.store, lambda: True, 5, print_nothing))
+    assert fed == [LONGEST_MS]  # not one that bites a healthy image
 
 
 def print_nothing(*facts):

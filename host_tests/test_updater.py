@@ -119,6 +119,15 @@ def test_ready_is_said_after_a_soft_reset_too(device):
     assert device.runs == "ota_0"
 
 
+def test_every_check_keeps_the_watchdog_of_a_trial_from_biting_later(device):
+    device.on_trial().settle()
+    fed = []
+    device.board.watchdog.on_change = fed.append
+    for _ in range(2):
+        assert device.update().kind == UP_TO_DATE
+    assert len(fed) == 2
+
+
 def test_up_to_date_after_the_trial(device):
     device.on_trial().settle()
     event = device.update()

@@ -12,6 +12,7 @@ answers with an Offer. Either raises NotOffered with the reason in words.
 
 from hashlib import sha256
 
+_TEXT = 200  # characters of a field: some are remembered, in a record that is bounded
 _TRIES = 3  # unexplained ends of a trial (power, crash, watchdog) before the bytes are rejected
 
 
@@ -121,7 +122,7 @@ def _get(custom, key, kind):
     """Return a field. What is signed may still be nonsense, and a slip of the tool that signed it
     must not become a crash of every device."""
     value = custom.get(key) if type(custom) is dict else None
-    if type(value) is not kind:
+    if type(value) is not kind or (kind is str and len(value) > _TEXT):
         raise NotOffered("malformed release", key)
     return value
 

@@ -51,7 +51,8 @@ class Boot:
         """Raise ImageError unless an image that starts with `head` can run in the spare slot.
 
         `head` is block 0, already checked against the signed block list. Called before the first
-        erase: a wrong chip, a combined firmware.bin or an image that is too long costs nothing.
+        erase of a slot that may still boot, and again before block 0 is written: a wrong chip, a
+        combined firmware.bin or an image that is too long never replaces one that boots.
         """
 
     def try_next(self, slot):

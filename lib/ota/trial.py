@@ -36,8 +36,8 @@ async def settle(boot, store, healthy, within_s, log):
     if boot.on_trial:
         boot.arm(int(within_s * 1000) + _MARGIN_MS)
         why = await _failing(healthy, within_s)
-        if why:
-            _give_up(boot, store, why, log)
+        if why or _is_given_up(boot, store):
+            _give_up(boot, store, why or "rejected before", log)
             return False
         boot.confirm()
         boot.disarm()
@@ -48,6 +48,22 @@ async def settle(boot, store, healthy, within_s, log):
         # makes up for it.
         log("memory not in line yet", error)
     return True
+
+
+def _is_given_up(boot, store):
+    """Tell whether the running image was given up before a reset that was not a hard one.
+
+    A boot that `try_next` made has its trial in the memory; a verdict takes it out.
+    """
+    try:
+        memory = state.load(store)
+    except OtaError:
+        return False
+    identity = boot.identity(boot.running)
+    trial = memory["trial"]
+    if trial and trial["identity"] == identity:
+        return False
+    return identity in [entry[0] for entry in memory["rejected"]]
 
 
 def _give_up(boot, store, why, log):

@@ -270,6 +270,9 @@ class Updater:
         old = memory["trial"]
         again = old and old["identity"] == identity and old["attempt"] == found.attempt
         tries = old["tries"] if again else 0
+        if old and not again:
+            # Its tries are forgotten with it, so two images that crash could take turns for ever.
+            state.reject(memory, old["identity"], old["attempt"], "ended without a word")
         memory["trial"] = {
             "identity": identity,
             "attempt": found.attempt,

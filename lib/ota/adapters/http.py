@@ -423,6 +423,7 @@ class _Connection:
     async def close(self):
         writer = self._writer
         self._writer = None
+        self._pos = self._end = 0  # the buffer is the next connection's now
         if writer:
             try:
                 if hasattr(writer, "transport"):
