@@ -63,8 +63,12 @@ def play(script, store):
 
         if step["do"] == "new":
             root = a2b_base64(arguments[0])
-            floor = arguments[1]
-            client = Client(store, lambda root=root: BytesIO(root), root_floor=floor)
+            client = Client(
+                store,
+                lambda root=root: BytesIO(root),
+                root_floor=arguments[1],
+                nested=arguments[2],
+            )
         elif step["do"] == "damage":
             store.documents[arguments[0]] = bytearray(a2b_base64(arguments[1]))
         elif step["do"] == "refresh":

@@ -47,7 +47,12 @@ def main(arguments):
             with open(next(words), "rb") as file:
                 _write(factory, file.read())
         else:
-            client = Client(store, lambda: open(factory, "rb"))  # noqa: SIM115
+            client = Client(
+                store,
+                lambda: open(factory, "rb"),  # noqa: SIM115
+                max_length=262144,
+                nested=True,
+            )
             asyncio.run(_run(client, options, names))
         return 0
     except OtaError as e:

@@ -12,7 +12,9 @@ what was accepted is kept through a `Store` (ota.ports).
         root_floor  no root below this version is accepted, whatever the store has lost
         on_clock    function called with a ClockError instead of raising it (the owner may choose
                     to warn); default None: refuse
-        max_length  of one document other than root and timestamp; default 256 KiB
+        max_length  of one document other than root and timestamp; default 64 KiB
+        nested      whether a delegated role may delegate further; default False: only the
+                    delegations of the top-level targets count (docs/SPEC.md, 1)
 
     client.refresh(certain, now)   generator; returns True if anything new was accepted
     client.find(path)              generator; returns a Target, or None: nobody vouches for it
@@ -56,12 +58,14 @@ Rules
     Each accepted role is recorded at once, by one save of the record. A download never goes into a
     document that the record refers to (unless it is damaged), so a cut leaves the old state or the
     new one.
-    A recorded document that is lost or damaged is fetched again; its recorded version, and for
-    root the highest one ever, still stand.
+    A recorded document that is lost, damaged or unreadable is fetched again; its recorded version,
+    and for root the highest one ever, still stand.
     Signatures of a stored document are checked again only if the keys or the threshold that
     vouched for it have changed (Authority.digest). If they no longer do, its version does not
     count either: that is TUF's recovery from fast-forward attacks.
     A delegated role is accepted for one delegator's keys, never because of its name.
+    What is kept does not grow at the will of an online key: the roles are those that the offline
+    keys name, and one that a new snapshot no longer lists is forgotten with its document.
 """
 
 import json
@@ -69,7 +73,7 @@ from binascii import hexlify
 from hashlib import sha256
 
 from ota import const
-from ota.errors import ClockError, ExpiredError, TrustError
+from ota.errors import ClockError, ExpiredError, StoreError, TrustError
 
 from .keys import Authority, Votes, ed25519_scheme, read_keyids, read_keys
 from .paths import matches, quote
@@ -83,7 +87,8 @@ _ROOT_MAX = const(65536)  # bytes; a root with ten keys has 4,000
 _TIMESTAMP_MAX = const(16384)  # bytes; 500 are usual
 _ROTATIONS = const(64)  # new roots in one refresh; the next one goes on from there
 _WALK = const(32)  # roles that one find() visits; python-tuf's default
-_RECORDED = const(36)  # roles in the record: the top four and one walk; 8 KiB
+_RECORDED = const(36)  # roles in the record: the top four and one walk, 300 bytes each at most
+_RECORD_MAX = const(16384)  # bytes; what a Store takes
 _NAME = const(64)  # longest name of a role, in bytes
 _PATTERN = const(512)  # longest path pattern
 _CUSTOM = const(4096)  # budget for a target's "custom", see Reader.value
@@ -116,12 +121,12 @@ class Target:
 class Request:
     """One file to fetch. Up to `hold` bytes stay in RAM: they may be what is stored already."""
 
-    def __init__(self, store, document, file, max_length, hold):
+    def __init__(self, store, names, file, max_length, hold):
         self.file = file
         self.max_length = max_length
         self.digest = sha256()
         self._store = store
-        self._document = document
+        self._names = names
         self._length = 0
         self._hold = hold
         self._held = bytearray()
@@ -139,10 +144,15 @@ class Request:
             self._out.write(data)
 
     def flush(self):
-        """Put what is held into the document."""
-        if not self._out:
-            self._out = self._store.create(self._document)
-            self._out.write(self._held)
+        """Put what is held into a document: the first of the names that can be created."""
+        while not self._out:
+            self.document = self._names.pop(0)
+            try:
+                self._out = self._store.create(self.document)
+                self._out.write(self._held)
+            except StoreError:  # full, or this one file is broken
+                if self._out or not self._names:
+                    raise
 
     def close(self):
         if self._out:
@@ -150,21 +160,29 @@ class Request:
 
 
 class Client:
-    def __init__(self, store, root, schemes=None, root_floor=0, on_clock=None, max_length=262144):
+    def __init__(
+        self,
+        store,
+        root,
+        schemes=None,
+        root_floor=0,
+        on_clock=None,
+        max_length=65536,
+        nested=False,
+    ):
         self._store = store
         self._factory = root
         self._schemes = schemes or ed25519_scheme()
         self._on_clock = on_clock
         self._max_length = max_length
+        self._nested = nested
         self._buf = bytearray(_BUFFER)
         self._ready = False
         try:
-            lines = (store.load(_RECORD) or b"").split(b"\n")
-            floor, self.issued, *roles = [json.loads(line) for line in lines]
-        except ValueError:  # there is none, or it is not ours
-            floor, self.issued, roles = 0, "", ()
+            floor, self.issued, self._roles = _parse_record(store.load(_RECORD) or b"")
+        except (TypeError, ValueError):  # there is none, or it is not ours
+            floor, self.issued, self._roles = 0, "", {}
         self.root_version = max(floor, root_floor)
-        self._roles = dict(roles)
 
     def refresh(self, certain, now):
         """Bring root, timestamp, snapshot and targets up to date; True if anything was new."""
@@ -205,7 +223,7 @@ class Client:
             found = self._read(
                 self._roles[role],
                 {"targets": ({}, {path: _read_target})},
-                {"delegations": (keys, roles)},
+                {"delegations": (keys, roles)} if self._nested or not authority else None,
             )
             if path in found["targets"]:
                 return Target(path, role, found["targets"][path], self._consistent)
@@ -366,11 +384,9 @@ class Client:
         That is the document of `old` if it has the same content.
         """
         used = [entry[_DOCUMENT] for entry in self._roles.values()]
-        n = 0
-        while "m%d" % n in used:
-            n += 1
-        document = "m%d" % n
-        request = Request(self._store, document, file, max_length, _HELD if old else 0)
+        names = ["m%d" % n for n in range(len(used) + 3)]
+        names = [name for name in names if name not in used]
+        request = Request(self._store, names, file, max_length, _HELD if old else 0)
         try:
             answer = yield request
             if answer is None:
@@ -380,7 +396,7 @@ class Client:
             if old and old[_DOCUMENT] and _hex(request.digest) == old[_SHA256]:
                 return old[_DOCUMENT]
             request.flush()
-            return document
+            return request.document
         finally:
             request.close()
 
@@ -459,7 +475,7 @@ class Client:
         document = entry[_DOCUMENT]
         try:
             return document is not None and self._digest(document) == entry[_SHA256]
-        except TrustError:
+        except (StoreError, TrustError):
             return False
 
     def _digest(self, document):
@@ -496,6 +512,13 @@ class Client:
     def _commit(self, role, entry, issued="", walk=()):
         """Record what was accepted. A save that fails changes nothing."""
         roles = dict(self._roles)
+        gone = []
+        if role == "snapshot":  # under new keys it may no longer list every role
+            wanted = {name + ".json": Reader.value for name in roles}
+            listed = self._read(entry, {"meta": ({}, wanted)})["meta"]
+            for name in self._roles:
+                if name not in _TOP and name + ".json" not in listed:
+                    gone.append(roles.pop(name)[_DOCUMENT])
         if role not in roles and len(roles) >= _RECORDED:
             for name in self._roles:
                 if name not in _TOP and name not in walk:
@@ -511,11 +534,29 @@ class Client:
         issued = max(issued, self.issued)
         # One JSON text in each line: a single one would grow in steps, and each may be a new copy.
         lines = [json.dumps(part).encode() for part in [floor, issued] + list(roles.items())]
-        self._store.save(_RECORD, b"\n".join(lines))
+        record = b"\n".join(lines)
+        if len(record) > _RECORD_MAX:
+            raise TrustError("metadata too long", _RECORD_MAX)
+        self._store.save(_RECORD, record)
         self._roles = roles
         self.root_version = floor
         self.issued = issued
         self._certain = max(self._certain, issued)
+        for document in gone:
+            if document:
+                self._store.remove(document)
+
+
+def _parse_record(record):
+    """Return (floor, issued, roles). ValueError or TypeError: it is not what _commit writes."""
+    floor, issued, *roles = [json.loads(line) for line in record.split(b"\n")]
+    kinds = [type(floor), type(issued)]
+    for name, entry in roles:
+        document, *facts = entry
+        kinds += [type(part) for part in [name, document or ""] + facts]
+    if kinds != [int, str] + [str, str, int, int, str, str, str] * len(roles):
+        raise ValueError
+    return floor, issued, dict(roles)
 
 
 def _hex(h):
@@ -602,7 +643,8 @@ def _read_delegations(r, path):
     children = []
     for _ in r.items():
         role = r.fields(needed, optional)
-        if not role["name"] or role["name"] in _TOP:
+        name = role["name"]
+        if not name or name in _TOP or min(name) < " " or max(name) > "~":
             raise TrustError("name of a delegated role")
         if (role.get("paths") or role.get("path_hash_prefixes")) and not (
             children and children[-1]["terminating"]
