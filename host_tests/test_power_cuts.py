@@ -10,7 +10,7 @@ from sim.flash import TEARS
 
 SHARES = 4
 # Every how many operations of a recovery are cut again; `make soak` and `make bench` take more.
-SECOND = 113
+SECOND = 401
 
 
 @pytest.fixture(scope="module")
