@@ -5,7 +5,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-export PYTHON MICROPYTHON MICROPYTHON32 MPY_CROSS MPY_DIR DEBIAN_MIRROR CI
+export PYTHON MICROPYTHON MICROPYTHON32 MPY_CROSS MPY_DIR MPY_DIR_NEWER DEBIAN_MIRROR CI
 
 BIN := build/bin
 VENV := build/venv/bin
@@ -40,7 +40,16 @@ build/.packages: tools/setup/packages.sh $(RECIPE)
 build/venv/.stamp: tools/setup/venv.sh requirements.lock pyproject.toml build/.packages $(RECIPE)
 	@$< $@
 
-build/.source: tools/setup/source.sh build/.packages $(RECIPE)
+build/.source: tools/setup/source.sh tools/setup/debian.sh build/.packages $(RECIPE)
+	@$< $@
+
+# For the chips of the boards: compilers and emulators of the distribution, for build/bin/
+# micropython-ARCH, `make natmod` and the firmware.
+build/.chips: tools/setup/packages.sh build/.packages $(RECIPE)
+	@$< $@ chips
+
+# The rp2 port, ready to build, in build/src/micropython and, newer, build/src/micropython-newer.
+build/.rp2: tools/setup/rp2.sh tools/setup/debian.sh build/.source
 	@$< $@
 
 UNIX := tools/setup/build.sh tools/setup/manifest.py tools/setup/frozen/ssl.py $(BIN)/mpy-cross

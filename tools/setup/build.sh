@@ -15,15 +15,6 @@ mpy=$BUILD/src/micropython
 out=$BUILD/bin/$program
 lock
 
-# What this machine cannot get is said here and skipped by name in the tests; a CI run must have
-# everything.
-lacking() {
-    rm -f "$out"
-    [ "${CI:-}" = true ] && die "$program $1"
-    say "$program $1: tests that need it will be skipped"
-    exit 0
-}
-
 # A binary of the user's own: the rest of the bench does without what is not named.
 if [ -n "${MICROPYTHON:-}" ]; then
     case $program in
@@ -32,13 +23,15 @@ if [ -n "${MICROPYTHON:-}" ]; then
         mpy-cross) given=${MPY_CROSS:-$(command -v mpy-cross || true)} ;;
         *) given= ;;
     esac
-    [ -n "$given" ] || lacking "is not given (MICROPYTHON32=, MPY_CROSS=)"
+    [ -n "$given" ] || lacking "$program" "is not given (MICROPYTHON32=, MPY_CROSS=)" "$out"
     [ -x "$given" ] || die "$program: $given is no program"
     ln -sf "$(realpath "$given")" "$out"
     exit 0
 fi
 case $program in
-    micropython32*) [ "$(uname -m)" = x86_64 ] || lacking "is built on x86-64 only" ;;
+    micropython32*)
+        [ "$(uname -m)" = x86_64 ] || lacking "$program" "is built on x86-64 only" "$out"
+        ;;
 esac
 
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)

@@ -15,6 +15,17 @@ die() {
     exit 1
 }
 
+# What this machine cannot get is named here, and tests that need it are skipped by name; a CI run
+# must have everything. Ends the script.
+lacking() {    # what, why, files of it...
+    local what=$1 why=$2
+    shift 2
+    rm -f "$@"
+    [ "${CI:-}" = true ] && die "$what $why"
+    say "$what $why: tests that need it will be skipped"
+    exit 0
+}
+
 # Two `make` at once must not build in one folder: the second waits, then finds the work done.
 # Without flock (not Linux) nothing is promised about two at once.
 lock() {

@@ -2,10 +2,14 @@
 # SPDX-License-Identifier: MIT
 # Makes sure that the machine has the Debian packages that the set-up and the tests need.
 # Looks first and asks for nothing that is there. This is the only place that may need root.
-# Usage: packages.sh STAMP
+#   (no GROUP)  what every target needs
+#   chips       compilers for the chips of the boards, and machines to run the result on
+#   node        Node.js, for the emulated RP2040
+# Usage: packages.sh STAMP [GROUP]
 
 . "$(dirname "$0")/lib.sh"
 stamp=$1
+group=${2:-all}
 lock
 fresh "$stamp" && exit 0
 
@@ -21,7 +25,7 @@ int main(void) { return 0; }' | gcc "$@" -x c - -o /dev/null 2>/dev/null
 "${PYTHON:-python3}" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
     || die "Python 3.10 or later is needed as python3, or name one: make PYTHON=/path/to/python3"
 
-if is_debian; then
+every_target() {
     compiles || want gcc
     compiles || want libc6-dev
     has make || want make
@@ -36,6 +40,33 @@ if is_debian; then
     if [ -z "${MICROPYTHON:-}" ] && [ "$(uname -m)" = x86_64 ]; then
         compiles -m32 || want gcc-multilib      # for micropython32
     fi
+}
+
+chips() {
+    local package
+    for package in \
+        gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
+        gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
+        binutils-xtensa-lx106 \
+        qemu-system-arm qemu-system-misc \
+        cmake g++; do
+        dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed \
+            || want "$package"
+    done
+}
+
+node() {
+    has node || want nodejs
+    has npm || want npm
+}
+
+if is_debian; then
+    case $group in
+        all) every_target ;;
+        chips) chips ;;
+        node) node ;;
+        *) die "no group $group" ;;
+    esac
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then
@@ -43,8 +74,10 @@ if [ ${#missing[@]} -gt 0 ]; then
         as_root=(env)
     elif has sudo && sudo -n true 2>/dev/null; then
         as_root=(sudo -n)
-    else
+    elif [ "$group" = all ]; then
         die "packages are missing, run as root: apt-get install ${missing[*]}"
+    else
+        lacking "${missing[*]}" "cannot be installed, run as root: apt-get install" "$stamp"
     fi
     say "installing ${missing[*]}"
     # A broken third-party source of the machine must not stop us: the install below tells what
