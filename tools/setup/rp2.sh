@@ -35,6 +35,18 @@ put_libraries() {    # tree
     touch "$1/lib/micropython-lib/README.md"        # "are the submodules there?"
 }
 
+# Since 1.26 a board may name its linker script. Before, the port sets its own, and this is the
+# change of 1.26.
+let_board_choose_linker_script() {    # tree
+    local lists=$1/ports/rp2/CMakeLists.txt own='${CMAKE_CURRENT_LIST_DIR}/memmap_mp_rp2040.ld'
+    grep -q MICROPY_BOARD_LINKER_SCRIPT "$lists" && return
+    sed -i "s|^\( *\)pico_set_linker_script(\(.*\) $own)|\1if(NOT MICROPY_BOARD_LINKER_SCRIPT)\n\
+\1    set(MICROPY_BOARD_LINKER_SCRIPT $own)\n\
+\1endif()\n\
+\1pico_set_linker_script(\2 \${MICROPY_BOARD_LINKER_SCRIPT})|" "$lists"
+    builds_our_board "$1" || die "$lists: sets its linker script in an unknown way"
+}
+
 if [ -n "${MICROPYTHON:-}" ] || [ -n "${MPY_DIR:-}" ]; then
     # A checkout of the user's own has its submodules or has not: the build of the firmware says.
     rm -rf "$newer"
@@ -53,6 +65,7 @@ for library in pico-sdk tinyusb; do
     touch "$src/$library/README.md"
 done
 put_libraries "$src/micropython"
+let_board_choose_linker_script "$src/micropython"
 
 rm -rf "$newer"
 if [ -n "${MPY_DIR_NEWER:-}" ]; then
