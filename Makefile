@@ -52,6 +52,10 @@ build/.chips: tools/setup/packages.sh build/.packages $(RECIPE)
 build/.rp2: tools/setup/rp2.sh tools/setup/debian.sh build/.source
 	@$< $@
 
+# A C compiler for the ESP32's Xtensa: build/clang/clang.
+build/.clang: tools/setup/clang.sh tools/setup/debian.sh build/.packages $(RECIPE)
+	@$< $@
+
 UNIX := tools/setup/build.sh tools/setup/manifest.py tools/setup/frozen/ssl.py $(BIN)/mpy-cross
 $(BIN)/mpy-cross: tools/setup/build.sh build/.source
 	@$< mpy-cross
