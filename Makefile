@@ -52,6 +52,13 @@ build/.chips: tools/setup/packages.sh build/.packages $(RECIPE)
 build/.rp2: tools/setup/rp2.sh tools/setup/debian.sh build/.source
 	@$< $@
 
+# The emulator of the RP2040, in build/node_modules: a script imports it by that path.
+NODE_PACKAGES := host_tests/rp2040/package.json host_tests/rp2040/package-lock.json
+build/.npm: build/.packages $(RECIPE)
+	@tools/setup/packages.sh $@ node
+build/.node: tools/setup/node.sh $(NODE_PACKAGES) build/.npm $(RECIPE)
+	@$< $@
+
 # A C compiler for the ESP32's Xtensa: build/clang/clang.
 build/.clang: tools/setup/clang.sh tools/setup/debian.sh build/.packages $(RECIPE)
 	@$< $@
