@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT
+// A record: what the installer says about the image in one slot, and what became of it since.
+// Each slot has a sector for its record.
+//
+//      0  magic, sequence number, offset of the slot, length of the image (header to last TLV),
+//         CRC-32 of those bytes, security counter                           words of 32 bits
+//     24  CRC-32 of the above                          written last by an install: a torn record
+//                                                      is no record
+//    256  tried, confirmed, aborted                    blank (all ones), or marked
+//
+// Marks only ever lose bits, so they need no erase, and a cut while one is written cannot harm
+// anything else. A mark that lost any bit counts. Its bits may be weak after a cut and read
+// differently next time, so a torn mark is reported for the bootloader to write again.
+
+#ifndef BOOT_RECORD_H
+#define BOOT_RECORD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crc32.h"
+
+enum { MARK_TRIED, MARK_CONFIRMED, MARK_ABORTED, MARKS };
+
+struct record {
+    bool valid; // nothing below means anything otherwise
+    uint32_t seq;
+    uint32_t length; // at most the size of the slot
+    uint32_t crc;
+    uint32_t counter;
+    uint32_t marks; // bit 1 << MARK_...
+    bool torn;      // some mark is half written
+};
+
+// Reads the record of the slot at offset `slot` from its `sector`.
+struct record record_read(
+    const uint8_t *sector, const struct crc32 *crc, uint32_t slot, uint32_t slot_size);
+
+static inline bool record_has(const struct record *record, uint32_t mark)
+{
+    return (record->marks >> mark & 1) != 0;
+}
+
+#endif
