@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: MIT
+// Field arithmetic for ARMv6-M (Cortex-M0, M0+), whose one multiply gives the low 32 bits.
+//
+// A product of two words thus takes four multiplies of halves, 17 cycles. Karatsuba's rule, used
+// three times over (256, 128 and 64 bits), makes 27 of them do where rows would take 64. With
+// X = 2^(n/2) it says, for a = a0 + a1 X and b = b0 + b1 X:
+//
+//      L = a0 b0, H = a1 b1, M = (a0 - a1) (b1 - b0)
+//      a b = L + (L + H + M) X + H X^2
+//
+// Differences are kept as magnitude and sign; a sign is a mask, 0 or -1, and a product is negated
+// as (M ^ mask) + (mask & 1), the one coming in as a carry. The middle is added in this way:
+//
+//      T = Lhigh + Hlow, whose carry goes into Hhigh, which is at most X - 2: no overflow
+//      a b = Llow + (T + Llow + Mlow) X + (T + Hhigh + Mhigh) X^2 + Hhigh X^3
+//
+// At 256 bits, X^4 is 2^512 and X^2 is 38, so the last two terms times 38 are added to the first.
+// Time depends on operands in a few places where carries seldom run on; all operands are public.
+
+#if defined(__ARM_ARCH_6M__) && !defined(OTA_ED25519_PORTABLE)
+
+    .syntax unified
+    .cpu cortex-m0plus
+    .thumb
+
+    .macro function name
+    .global \name
+    .type \name, %function
+    .thumb_func
+\name:
+    .endm
+
+// \a, \b -> the high and the low word of their product; t, u, v are lost. 17 cycles.
+    .macro mul32 a, b, t, u, v
+    uxth \t, \a
+    lsrs \a, #16
+    lsrs \u, \b, #16
+    uxth \b, \b
+    mov \v, \b
+    muls \b, \t             // low low
+    muls \v, \a             // high low
+    muls \a, \u             // high high
+    muls \u, \t             // low high
+    lsls \t, \v, #16
+    lsrs \v, #16
+    adds \b, \t
+    adcs \a, \v
+    lsls \t, \u, #16
+    lsrs \u, #16
+    adds \b, \t
+    adcs \a, \u
+    .endm
+
+// (\a, \b) -= (\c, \d), then its magnitude; \s becomes the sign.
+    .macro distance64 a, b, c, d, s
+    subs \a, \c
+    sbcs \b, \d
+    sbcs \s, \s
+    eors \a, \s
+    eors \b, \s
+    subs \a, \s
+    sbcs \b, \s
+    .endm
+
+    .section .text.field, "ax", %progbits
+    .balign 4
+
+// (r4, r5) * (r6, r7) -> r6, r7, r4, r5. Loses r0-r3, r8-r10. 80 cycles.
+mul64:
+    subs r0, r4, r5
+    sbcs r2, r2
+    eors r0, r2
+    subs r0, r2             // |a0 - a1|
+    subs r1, r7, r6
+    sbcs r3, r3
+    eors r1, r3
+    subs r1, r3             // |b1 - b0|
+    eors r2, r3
+    mov r8, r2              // sign of M
+    mov r9, r0
+    mul32 r4, r6, r0, r2, r3
+    mul32 r5, r7, r0, r2, r3
+    mov r10, r6
+    mov r0, r9
+    mul32 r0, r1, r2, r3, r6
+    movs r3, #0             // L = r10, r4   H = r7, r5   M = r1, r0
+    adds r4, r7             // T
+    adcs r5, r3
+    mov r6, r10
+    adds r7, r4, r6
+    adcs r4, r5
+    adcs r5, r3
+    mov r2, r8
+    eors r1, r2
+    eors r0, r2
+    lsrs r3, r2, #1
+    adcs r7, r1
+    adcs r4, r0
+    adcs r5, r2
+    bx lr
+
+// Four words at r0 times four words at r1 -> eight words at r12, which moves on behind them.
+// Gives back r0 and r1. Loses r2-r11.
+mul128:
+    push {r0, r1, lr}
+    ldm r0!, {r4-r7}
+    distance64 r4, r5, r6, r7, r2
+    ldm r1!, {r0, r3, r6, r7}
+    distance64 r6, r7, r0, r3, r1
+    eors r2, r1
+    mov r11, r2             // sign of M
+    bl mul64
+    mov r0, r11
+    eors r4, r0
+    eors r5, r0
+    eors r6, r0
+    eors r7, r0
+    push {r4-r7}            // M: words 2, 3, 0, 1
+    ldr r0, [sp, #16]
+    ldr r1, [sp, #20]
+    ldm r0!, {r4, r5}
+    ldm r1!, {r6, r7}
+    bl mul64
+    push {r4-r7}            // L: words 2, 3, 0, 1
+    ldr r0, [sp, #32]
+    ldr r1, [sp, #36]
+    ldr r4, [r0, #8]
+    ldr r5, [r0, #12]
+    ldr r6, [r1, #8]
+    ldr r7, [r1, #12]
+    bl mul64                // H: r6, r7, r4, r5
+    pop {r0-r3}
+    adds r6, r0             // T
+    adcs r7, r1
+    movs r0, #0
+    adcs r4, r0
+    adcs r5, r0
+    mov r1, r12
+    stm r1!, {r2, r3}
+    adds r2, r6
+    adcs r3, r7
+    adcs r6, r4
+    adcs r7, r5
+    adcs r4, r0
+    adcs r5, r0
+    mov r0, r11
+    lsrs r0, #1
+    ldr r0, [sp, #8]
+    adcs r2, r0
+    ldr r0, [sp, #12]
+    adcs r3, r0
+    ldr r0, [sp, #0]
+    adcs r6, r0
+    ldr r0, [sp, #4]
+    adcs r7, r0
+    mov r0, r11
+    adcs r4, r0
+    adcs r5, r0
+    stm r1!, {r2, r3, r6, r7}
+    stm r1!, {r4, r5}
+    mov r12, r1
+    add sp, #16
+    pop {r0, r1, pc}
+
+// Magnitude of (the four words at r1) - (the four behind them) -> four words at r0, which moves
+// on behind them. r2 becomes the sign; r1, r3-r7 are lost.
+distance128:
+    ldm r1!, {r4-r7}
+    ldm r1!, {r2, r3}
+    subs r4, r2
+    sbcs r5, r3
+    ldm r1!, {r2, r3}
+    sbcs r6, r2
+    sbcs r7, r3
+    sbcs r2, r2
+    eors r4, r2
+    eors r5, r2
+    eors r6, r2
+    eors r7, r2
+    subs r4, r2
+    sbcs r5, r2
+    sbcs r6, r2
+    sbcs r7, r2
+    stm r0!, {r4-r7}
+    bx lr
+
+// void fe_sqr(fe *r, const fe *a)
+    function fe_sqr
+    mov r2, r1
+
+// void fe_mul(fe *r, const fe *a, const fe *b)
+//
+// The stack, in words from sp: 0 L, 8 H, 16 M, 24 magnitudes of the differences, then T,
+// 32 r, a, b and what belongs to the caller.
+    function fe_mul
+    push {r4-r7, lr}
+    mov r4, r8
+    mov r5, r9
+    mov r6, r10
+    mov r7, r11
+    push {r0-r2, r4-r7}
+    sub sp, #128
+    mov r0, sp
+    mov r12, r0
+    add r0, sp, #4 * 24
+    bl distance128
+    mov r8, r2
+    ldr r1, [sp, #4 * 34]
+    bl distance128
+    mov r1, r8
+    eors r2, r1
+    mvns r2, r2             // the differences are a0 - a1 and b0 - b1, so M is less their product
+    push {r2}
+    ldr r0, [sp, #4 * 34]
+    ldr r1, [sp, #4 * 35]
+    bl mul128               // L
+    adds r0, #16
+    adds r1, #16
+    bl mul128               // H
+    add r0, sp, #4 * 25
+    add r1, sp, #4 * 29
+    bl mul128               // M
+    pop {r2}
+
+    add r0, sp, #4 * 4
+    ldm r0!, {r4-r7}
+    ldm r0!, {r1, r3}
+    adds r4, r1
+    adcs r5, r3
+    ldm r0!, {r1, r3}
+    adcs r6, r1
+    adcs r7, r3             // T
+    movs r1, #0
+    adcs r1, r1
+    mov r10, r1             // what T carries, due above its two places
+    add r0, sp, #4 * 24
+    stm r0!, {r4-r7}
+
+    // Twice: T + X + (M ^ sign) + what is carried, r3. X is the low half of L, then the high half
+    // of H; the results go to words 4 to 7 and 8 to 11.
+    mov r8, r2
+    lsrs r3, r2, #31
+    add r0, sp, #4 * 16
+    mov r9, r0
+    add r0, sp, #4 * 4
+    mov r12, r0
+    mov r0, sp
+    bl middle
+    add r3, r10
+    add r0, sp, #4 * 12
+    bl middle
+    add r3, r10
+    add r3, r8              // the sign is also the word above M
+    add r0, sp, #4 * 12
+3:  ldr r1, [r0]
+    adds r1, r3
+    stm r0!, {r1}
+    bcc 4f
+    movs r3, #1
+    b 3b
+
+    // Words 0 to 7, plus 38 times words 8 to 15.
+4:  ldr r0, [sp, #4 * 32]
+    mov r1, sp
+    add r2, sp, #4 * 8
+    mov r8, r2
+    movs r2, #38
+    movs r3, #0
+    movs r7, #0             // carried on
+5:  ldr r4, [r1, #32]
+    lsrs r6, r4, #16
+    uxth r4, r4
+    muls r4, r2
+    muls r6, r2
+    adds r4, r7
+    lsls r5, r6, #16
+    lsrs r7, r6, #16
+    adds r4, r5
+    adcs r7, r3
+    ldm r1!, {r5}
+    adds r4, r5
+    adcs r7, r3
+    stm r0!, {r4}
+    cmp r1, r8
+    bne 5b
+
+    add sp, #4 * 35
+    pop {r1, r2, r4, r5}
+    mov r8, r1
+    mov r9, r2
+    mov r10, r4
+    mov r11, r5
+
+// The end of every operation: adds 38 r7 to the number that ends at r0, whose words are written
+// as complements if r3 is -1.
+fold:
+    movs r2, #38
+    mov r5, r0
+1:  subs r0, #32
+    muls r7, r2
+2:  ldr r4, [r0]
+    eors r4, r3
+    adds r4, r7
+    eors r4, r3
+    stm r0!, {r4}
+    bcc 3f
+    movs r7, #1
+    cmp r0, r5
+    bne 2b
+    b 1b
+3:  pop {r4-r7, pc}
+
+// r4-r7 = T + (four words at r0) + (four words at r9 ^ r8) + r3 -> four words at r12; r3 becomes
+// what is carried. r9 and r12 move on.
+middle:
+    add r1, sp, #4 * 24
+    ldm r1!, {r4-r7}
+    adds r4, r3
+    movs r3, #0
+    adcs r5, r3
+    adcs r6, r3
+    adcs r7, r3
+    adcs r3, r3
+    ldm r0!, {r1, r2}
+    adds r4, r1
+    adcs r5, r2
+    ldm r0!, {r1, r2}
+    adcs r6, r1
+    adcs r7, r2
+    movs r1, #0
+    adcs r3, r1
+    mov r0, r9
+    mov r2, r8
+    ldm r0!, {r1}
+    eors r1, r2
+    adds r4, r1
+    ldm r0!, {r1}
+    eors r1, r2
+    adcs r5, r1
+    ldm r0!, {r1}
+    eors r1, r2
+    adcs r6, r1
+    ldm r0!, {r1}
+    eors r1, r2
+    adcs r7, r1
+    mov r9, r0
+    movs r1, #0
+    adcs r3, r1
+    mov r0, r12
+    stm r0!, {r4-r7}
+    mov r12, r0
+    bx lr
+
+// void fe_sub(fe *r, const fe *a, const fe *b)
+//
+// a - b is the complement of (the complement of a) + b, also modulo p.
+    function fe_sub
+    movs r3, #0
+    mvns r3, r3
+    b 1f
+
+// void fe_add(fe *r, const fe *a, const fe *b)
+    function fe_add
+    movs r3, #0
+1:  push {r4-r7, lr}
+    mov r4, r0
+    adds r4, #32            // and nothing is carried
+    mov r12, r4
+2:  ldm r1!, {r4, r5}
+    ldm r2!, {r6, r7}
+    eors r4, r3
+    eors r5, r3
+    adcs r4, r6
+    adcs r5, r7
+    eors r4, r3
+    eors r5, r3
+    stm r0!, {r4, r5}
+    mov r6, r12
+    eors r6, r0
+    bne 2b                  // no instruction since adcs touches the carry
+    adcs r6, r6
+    mov r7, r6
+    b fold
+
+#endif
