@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The bootloader. It copies nothing and erases nothing: it finds out which of two images, each
 // linked for its own slot, may run, and jumps there. All that it writes are marks in a record.
-//
-// A cut between any two instructions here is harmless: a mark is either not there, and the same
-// decision is taken again, or it is, and the next one is; see each write.
 
 #include "boot.h"
 
@@ -19,16 +16,16 @@
 
 struct world {
     const uint8_t *flash;
-    struct crc32 crc;
-    struct info info;
     struct record records[2];
+    struct info info;
+    struct crc32 crc;
 };
 
 static void read_record(struct world *world, uint32_t k)
 {
     const struct info *info = &world->info;
-    world->records[k] = record_read(
-        world->flash + info->record[k], &world->crc, info->slot[k], info->slot_size);
+    record_read(&world->records[k], world->flash + info->record[k], info->slot[k], info->slot_size,
+        &world->crc);
 }
 
 // Programs those words of the marks that `marks` names and leaves the others as they are.
@@ -46,79 +43,77 @@ static bool check(const struct world *world, uint32_t k, struct image *image)
 {
     const struct record *record = &world->records[k];
     uint32_t slot = world->info.slot[k];
-    return image_parse(world->flash + slot, record->length, XIP_BASE + slot, image)
+    return image_parse(image, world->flash + slot, record->length, XIP_BASE + slot)
         && image->counter == record->counter
         && crc32_of(&world->crc, image->bytes, record->length) == record->crc;
 }
 
-// It is also one that the owner signed, and not older than the owner allows: the image that was
+// It is also one that the owner signed, and no older than the owner allows: the image that was
 // confirmed last says how old that is.
-static bool prove(const struct world *world, uint32_t k)
+static bool prove(const struct world *world, uint32_t k, struct image *image)
 {
     const struct record *other = &world->records[k ^ 1];
-    struct image image;
-    if (!check(world, k, &image)) {
+    if (!check(world, k, image)) {
         return false;
     }
-    if (other->valid && record_has(other, MARK_CONFIRMED) && image.counter < other->counter) {
+    if (other->valid && record_has(other, MARK_CONFIRMED) && image->counter < other->counter) {
         return false;
     }
-    return image_is_authentic(&image, world->info.keys, world->info.key_count);
+    return image_is_authentic(image, world->info.keys, world->info.key_count);
 }
 
+// A cut is harmless wherever it comes: before a mark the same decision is taken again, after it
+// the next one; in the middle, see each mark. Each step changes what is known about its slot, also
+// when flash does not take the mark, so no step comes twice.
 _Noreturn void boot(const uint8_t *flash)
 {
-    struct world world = {.flash = flash};
+    struct world world;
+    struct image image;
+    world.flash = flash;
     crc32_init(&world.crc);
-    if (!info_read(flash + INFO_AT, &world.crc, &world.info)) {
+    if (!info_read(&world.info, flash + INFO_AT, &world.crc)) {
         chip_usb();
     }
     read_record(&world, 0);
     read_record(&world, 1);
 
-    uint8_t verdicts[2] = {UNKNOWN, UNKNOWN};
     for (;;) {
-        struct choice choice = choose(world.records, verdicts);
+        struct choice choice = choose(world.records);
         uint32_t k = choice.slot;
         struct record *record = &world.records[k];
-        uint32_t vectors = XIP_BASE + world.info.slot[k] + HEADER_SIZE;
-        struct image image;
-
-        // Whether a mark could be written is only asked where it matters; each case changes what
-        // is known about its slot, so none comes twice.
         switch (choice.action) {
         case COMPLETE:
-            // Cut: torn still, and completed next time.
+            // Torn again: it still counts, and is completed next time.
             write_marks(&world, k, record->marks);
-            record->torn = false;
-            break;
+            record->torn = 0;
+            continue;
         case CHECK:
-            verdicts[k] = check(&world, k, &image) ? GOOD : BAD;
-            break;
+            record->verdict = check(&world, k, &image) ? GOOD : BAD;
+            continue;
         case PROVE:
-            verdicts[k] = prove(&world, k) ? GOOD : BAD;
-            break;
+            record->verdict = prove(&world, k, &image) ? GOOD : BAD;
+            continue;
         case ABORT:
-            // Cut before: aborted next time, on the same grounds. Torn: counts.
+            // Torn: it counts. Should its bits turn out blank later, `tried` stands beside it.
             write_marks(&world, k, 1u << MARK_TRIED | 1u << MARK_ABORTED);
             record->marks |= 1u << MARK_ABORTED;
-            break;
+            continue;
         case TRIAL:
-            // Cut before: tried next time. Cut after, or torn: this was its try, and whoever
-            // installed it may ask for another. Flash that does not take the mark would make
-            // this the first of endless tries: then there is none.
+            // Torn: this was its try, though it never ran; who installed it may ask for another.
             write_marks(&world, k, 1u << MARK_TRIED);
             read_record(&world, k);
-            if (record_has(record, MARK_TRIED)) {
-                chip_arm_watchdog();
-                chip_jump(vectors);
+            if (!record_has(record, MARK_TRIED)) {
+                // Without the mark this would be the first of endless tries.
+                record->verdict = BAD;
+                continue;
             }
-            verdicts[k] = BAD;
+            chip_arm_watchdog();
             break;
         case BOOT:
-            chip_jump(vectors);
+            break;
         default:
             chip_usb();
         }
+        chip_jump(XIP_BASE + world.info.slot[k] + HEADER_SIZE);
     }
 }

@@ -7,14 +7,7 @@
 
 #include <stdint.h>
 
-static inline uint32_t le16(const uint8_t *bytes)
-{
-    return bytes[0] | (uint32_t)bytes[1] << 8;
-}
-
-static inline uint32_t le32(const uint8_t *bytes)
-{
-    return le16(bytes) | le16(bytes + 2) << 16;
-}
+uint32_t le16(const uint8_t *bytes);
+uint32_t le32(const uint8_t *bytes);
 
 #endif

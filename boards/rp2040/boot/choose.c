@@ -2,8 +2,9 @@
 #include "choose.h"
 
 // Answers for one slot; USB stands for: not this one.
-static enum action choose_for(const struct record *record, uint8_t verdict)
+static enum action choose_for(const struct record *record)
 {
+    uint8_t verdict = record->verdict;
     if (!record->valid || record_has(record, MARK_ABORTED)) {
         return USB;
     }
@@ -16,7 +17,7 @@ static enum action choose_for(const struct record *record, uint8_t verdict)
     return verdict == UNKNOWN ? PROVE : verdict == GOOD ? TRIAL : ABORT;
 }
 
-struct choice choose(const struct record records[2], const uint8_t verdicts[2])
+struct choice choose(const struct record records[2])
 {
     for (uint32_t k = 0; k < 2; k++) {
         if (records[k].valid && records[k].torn) {
@@ -28,7 +29,7 @@ struct choice choose(const struct record records[2], const uint8_t verdicts[2])
     uint32_t newer = (int32_t)(records[1].seq - records[0].seq) > 0;
     for (uint32_t i = 0; i < 2; i++) {
         uint32_t k = i ^ newer;
-        enum action action = choose_for(&records[k], verdicts[k]);
+        enum action action = choose_for(&records[k]);
         if (action != USB) {
             return (struct choice){(uint8_t)action, (uint8_t)k};
         }

@@ -7,7 +7,7 @@
 //
 //     a mark is torn                         COMPLETE  write it again, now that it counts
 //
-// Then, the newer record first:
+// Then, the newer record first, by its marks and the verdict on its image:
 //
 //     no valid record, or aborted            -         this slot does not boot
 //     confirmed                     unknown  CHECK     undamaged, and linked for this place?
@@ -27,9 +27,6 @@
 
 #include "record.h"
 
-// What CHECK or PROVE found out about a slot.
-enum verdict { UNKNOWN, GOOD, BAD };
-
 enum action { USB, COMPLETE, CHECK, PROVE, ABORT, TRIAL, BOOT };
 
 struct choice {
@@ -37,6 +34,6 @@ struct choice {
     uint8_t slot; // 0 for USB
 };
 
-struct choice choose(const struct record records[2], const uint8_t verdicts[2]);
+struct choice choose(const struct record records[2]);
 
 #endif

@@ -63,7 +63,7 @@ static bool read_tlvs(
     return true;
 }
 
-bool image_parse(const uint8_t *bytes, uint32_t length, uint32_t address, struct image *image)
+bool image_parse(struct image *image, const uint8_t *bytes, uint32_t length, uint32_t address)
 {
     if (length < HEADER_SIZE || le32(bytes) != IMAGE_MAGIC || le32(bytes + 4) != address
         || le16(bytes + 8) != HEADER_SIZE || le32(bytes + 16) != FLAGS_FIXED_ADDRESS) {

@@ -34,7 +34,7 @@ struct image {
 
 // Takes the image apart. Returns false unless the `length` bytes are exactly one image, linked for
 // `address` (where its header is mapped), with a stack and an entry point that can be jumped to.
-bool image_parse(const uint8_t *bytes, uint32_t length, uint32_t address, struct image *image);
+bool image_parse(struct image *image, const uint8_t *bytes, uint32_t length, uint32_t address);
 
 // Tells whether the digest is right, and signed by one of the keys if there are any.
 bool image_is_authentic(const struct image *image, const uint8_t *keys, uint32_t key_count);

@@ -4,7 +4,7 @@
 #include "bytes.h"
 #include "flash_map.h"
 
-bool info_read(const uint8_t *page, const struct crc32 *crc, struct info *info)
+bool info_read(struct info *info, const uint8_t *page, const struct crc32 *crc)
 {
     info->record[0] = le32(page + 12);
     info->record[1] = le32(page + 16);

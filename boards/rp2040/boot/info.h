@@ -28,6 +28,6 @@ struct info {
 
 // Returns false, and nothing in `info` is to be used, when the page is damaged or of a version
 // that this code does not know.
-bool info_read(const uint8_t *page, const struct crc32 *crc, struct info *info);
+bool info_read(struct info *info, const uint8_t *page, const struct crc32 *crc);
 
 #endif

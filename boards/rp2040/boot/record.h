@@ -22,19 +22,23 @@
 
 enum { MARK_TRIED, MARK_CONFIRMED, MARK_ABORTED, MARKS };
 
+// What the bootloader has found out about the image itself.
+enum verdict { UNKNOWN, GOOD, BAD };
+
 struct record {
-    bool valid; // nothing below means anything otherwise
     uint32_t seq;
     uint32_t length; // at most the size of the slot
     uint32_t crc;
     uint32_t counter;
-    uint32_t marks; // bit 1 << MARK_...
-    bool torn;      // some mark is half written
+    uint8_t valid;   // 1, or 0: then nothing else here means anything
+    uint8_t marks;   // bits 1 << MARK_...
+    uint8_t torn;    // 1: some mark is half written
+    uint8_t verdict; // UNKNOWN as read
 };
 
 // Reads the record of the slot at offset `slot` from its `sector`.
-struct record record_read(
-    const uint8_t *sector, const struct crc32 *crc, uint32_t slot, uint32_t slot_size);
+void record_read(struct record *record, const uint8_t *sector, uint32_t slot, uint32_t slot_size,
+    const struct crc32 *crc);
 
 static inline bool record_has(const struct record *record, uint32_t mark)
 {
