@@ -73,6 +73,28 @@ $(BIN)/micropython32: $(UNIX)
 $(BIN)/micropython32-frozen: $(UNIX) tools/setup/manifest_frozen.py $(DEVICE)
 	@$< micropython32-frozen
 
+# MicroPython for emulated chips, and the verifier as a native module for each architecture.
+CHIPS := $(addprefix $(BIN)/micropython-,armv6m armv7m armv7emsp rv32imc)
+BOARDS := tools/setup/manifest_none.py $(wildcard tools/setup/qemu/*/*)
+$(CHIPS): $(BIN)/%: tools/setup/build.sh $(BOARDS) $(BIN)/mpy-cross build/.chips
+	@$< $*
+
+$(BIN)/micropython-usermod: $(UNIX) $(wildcard lib/ed25519/*.[chS] lib/ed25519/*.mk)
+	@$< micropython-usermod
+
+RELEASED := x64 armv6m armv7emsp rv32imc xtensawin
+MODULES := $(foreach arch,$(RELEASED) armv7m,build/natmod/$(arch)/ota_ed25519.mpy)
+NATMOD := tools/setup/natmod.sh $(wildcard lib/ed25519/natmod/* lib/ed25519/*.[chS])
+$(MODULES): build/natmod/%/ota_ed25519.mpy: $(NATMOD) build/.source build/.chips build/venv/.stamp
+	@$< $*
+build/natmod/xtensawin/ota_ed25519.mpy: build/.clang $(wildcard tools/setup/xtensa/*)
+
+.PHONY: natmod
+natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519/ARCH_6.3
+	@for arch in $(RELEASED); do \
+	    cp build/natmod/$$arch/{ota_ed25519.mpy,compiler.txt} lib/ed25519/$${arch}_6.3/ || exit 1; \
+	done
+
 .PHONY: lock
 lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock
 	$(VENV)/pip install -q uv

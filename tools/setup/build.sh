@@ -5,7 +5,11 @@
 #   micropython            unix port, 64-bit
 #   micropython32          the same for 32-bit: objects and heap figures like a board's
 #   micropython32-frozen   the same with this checkout's device library frozen in, as on a board
-# All of them have asyncio and ssl frozen in, as boards do, and no ffi, which boards do not have.
+#   micropython-usermod    the 64-bit one with lib/ed25519 compiled in as a user C module
+#   micropython-ARCH       for an emulated chip that runs native modules of ARCH: armv6m, armv7m,
+#                          armv7emsp or rv32imc; started as host_tests/qemu.py does
+# Those of the unix port have asyncio and ssl frozen in, as boards do, and no ffi, which boards do
+# not have; those for chips have nothing frozen in.
 # Usage: build.sh PROGRAM
 
 . "$(dirname "$0")/lib.sh"
@@ -54,6 +58,14 @@ unix() {    # objects, manifest, make arguments...
         FROZEN_MANIFEST="$here/$manifest" "$@"
     put "$BUILD/obj/$objects/micropython"
 }
+qemu() {    # board, compiler, make arguments...
+    local board=$1 compiler=$2
+    shift 2
+    command -v "$compiler" >/dev/null || lacking "$program" "needs $compiler" "$out"
+    export MICROPY_MPYCROSS=$BUILD/bin/mpy-cross
+    build ports/qemu "$program" BOARD="$board" FROZEN_MANIFEST="$here/manifest_none.py" "$@"
+    put "$BUILD/obj/$program/firmware.elf"
+}
 put() {    # by rename, so that a running test never meets half a program
     cp "$1" "$out.new"
     mv "$out.new" "$out"
@@ -68,5 +80,17 @@ case $program in
     micropython) unix unix64 manifest.py ;;
     micropython32) unix unix32 manifest.py MICROPY_FORCE_32BIT=1 ;;
     micropython32-frozen) unix unix32-frozen manifest_frozen.py MICROPY_FORCE_32BIT=1 ;;
+    micropython-usermod)
+        unix unix64-usermod manifest.py USER_C_MODULES="$ROOT/lib" ;;
+    # The port means its M0 for bytecode alone.
+    micropython-armv6m)
+        qemu MICROBIT arm-none-eabi-gcc CFLAGS_EXTRA="-Wno-error -DMICROPY_EMIT_THUMB=1 \
+            -DMICROPY_EMIT_THUMB_ARMV7M=0 -DMICROPY_EMIT_INLINE_THUMB=0" ;;
+    micropython-armv7m) qemu MPS2_AN385 arm-none-eabi-gcc ;;
+    micropython-armv7emsp)
+        qemu MPS2_AN386 arm-none-eabi-gcc BOARD_DIR="$here/qemu/MPS2_AN386" ;;
+    # The compiler has no libraries for the port's rv32imac_zicsr: the linker takes those of its
+    # base.
+    micropython-rv32imc) qemu VIRT_RV32 riscv64-unknown-elf-gcc LIBS=-march=rv32imac ;;
     *) die "no rule for $program" ;;
 esac
