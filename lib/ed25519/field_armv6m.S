@@ -17,7 +17,9 @@
 // At 256 bits, X^4 is 2^512 and X^2 is 38, so the last two terms times 38 are added to the first.
 // Time depends on operands in a few places where carries seldom run on; all operands are public.
 
-#if defined(__ARM_ARCH_6M__) && !defined(OTA_ED25519_PORTABLE)
+#include "field.h"
+
+#ifdef OTA_FIELD_ARMV6M
 
     .syntax unified
     .cpu cortex-m0plus

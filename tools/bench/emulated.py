@@ -193,6 +193,7 @@ ARCHITECTURES = {
 
 # ---- programs
 
+_FREESTANDING = Path(__file__).with_name("freestanding.c")
 _CFLAGS = (
     *("-std=c11", "-Os", "-Wall", "-Wextra", "-Werror", "-ffreestanding"),
     *("-ffunction-sections", "-fdata-sections", "-fno-tree-loop-distribute-patterns"),
@@ -252,7 +253,7 @@ def build(
     command = [
         *(arch.compiler, *arch.flags, *_CFLAGS, *flags, *link, f"-Wl,-Ttext={_CODE:#x}"),
         *(f"-Wl,-z,max-page-size={0x1000}", "-Wl,-z,noseparate-code"),
-        *(str(source) for source in sources),
+        *(str(source) for source in (*sources, _FREESTANDING)),
         *("-lgcc", "-o", str(target)),
     ]
     subprocess.run(command, check=True)
