@@ -355,8 +355,9 @@ void ota_ed25519_init(ota_ed25519 *check, const uint8_t key[32], const uint8_t s
     copy(check->signature, signature);
     copy(check->signature + 32, signature + 32);
     ota_sha512_init(&check->hash);
-    ota_sha512_update(&check->hash, signature, 32);
-    ota_sha512_update(&check->hash, key, 32);
+    // From the copies: what is hashed is what is checked, whatever happens to the originals.
+    ota_sha512_update(&check->hash, check->signature, 32);
+    ota_sha512_update(&check->hash, check->key, 32);
 }
 
 void ota_ed25519_update(ota_ed25519 *check, const void *data, size_t length) {
