@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""clang in the place of xtensa-esp32-elf-gcc, as far as native modules need it: one C file in,
+one object out (-c -o), or assembly (-S), for the windowed calls of ESP32, S2 and S3.
+
+Three things differ from what GNU makes, and MicroPython's tools/mpy_ld.py knows only GNU's:
+
+ * GNU's assembler takes the 2-byte form of an instruction where there is one, LLVM's does not.
+   And clang calls every function through a pointer; within a file it need not.
+ * Constants that hold addresses belong into .data.rel.ro, not into .rodata.
+ * See fix_object().
+
+CLANG names the compiler, NEWLIB the folder of a C library's headers.
+"""
+
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+ROOT = Path(__file__).resolve().parent.parent.parent.parent
+CLANG = os.environ.get("CLANG", str(ROOT / "build" / "clang" / "clang"))
+NEWLIB = os.environ.get("NEWLIB", "/usr/include/newlib")
+
+# What LX6 of the ESP32 and LX7 of S2 and S3 have in common.
+FEATURES = (
+    *("density", "windowed", "bool", "loop", "sext", "nsa", "clamps", "minmax"),
+    *("mul16", "mul32", "mul32high", "div32", "threadptr", "s32c1i", "miscsr"),
+)
+TARGET = (
+    *("--target=xtensa", "-D__XTENSA_WINDOWED_ABI__=1", "-nostdlibinc", "-isystem", NEWLIB),
+    *("-fno-pic", "-fno-jump-tables", "-fno-addrsig", "-fomit-frame-pointer", "-fno-verbose-asm"),
+    *("-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-Wno-unknown-pragmas"),
+    *(flag for name in FEATURES for flag in ("-Xclang", "-target-feature", "-Xclang", f"+{name}")),
+)
+LEFT_OUT = ("-fpic", "-fPIC", "-mlongcalls", "-mtext-section-literals")
+
+R_XTENSA_32 = 1
+R_XTENSA_SLOT0_OP = 20
+
+
+# ---- assembly
+
+_INSTRUCTION = re.compile(r"\t(\w+)\t(a\d+), (\w+|-\d+)(?:, (\w+|-\d+))?$")
+_ADDRESS = re.compile(r"\t\.(?:long|word)\t[A-Za-z_.]")
+
+
+def _short(line: str) -> str:
+    """The 2-byte form of an instruction, if it has one."""
+    match = _INSTRUCTION.match(line)
+    if not match:
+        return line
+    name, to, first, last = match.groups()
+    number = int(last or first, 0) if re.fullmatch(r"-?\d+", last or first) else 0
+    if name == "or" and first == last:
+        return f"\tmov.n\t{to}, {first}"
+    if (
+        name == "add"
+        or (name == "addi" and (number == -1 or 1 <= number <= 15))
+        or (name in ("l32i", "s32i") and number <= 60)
+        or (name == "movi" and -32 <= number <= 95)
+    ):
+        return line.replace(f"\t{name}\t", f"\t{name}.n\t")
+    return line
+
+
+def _call_directly(lines: list[str]) -> list[str]:
+    """Call functions of this file without a pointer: what goes through a8, where only this call
+    can want it, since the callee finds its return address there."""
+    literals = dict(
+        re.findall(r"^\t\.literal (\.L\w+), (\w+)$", "\n".join(lines), flags=re.MULTILINE)
+    )
+    defined = set(re.findall(r"^\t\.type\t(\w+),@function$", "\n".join(lines), flags=re.MULTILINE))
+    result: list[str] = []
+    load = None  # where in `result` a8 gets the address of a function of this file
+    for line in lines:
+        if match := re.fullmatch(r"\tl32r\ta8, (\.L\w+)", line):
+            name = literals.get(match[1])
+            load = (len(result), name) if name in defined else None
+        elif line == "\tcallx8\ta8" and load:
+            result[load[0]] = ""
+            line = f"\tcall8\t.L{load[1]}"
+            load = None
+        elif not line.startswith("\t") or re.match(r"\t[a-z0-9.]+\ta8,|\t(b|j|call)", line):
+            load = None
+        result.append(line)
+        if line.endswith(":") and line[:-1] in defined:
+            result.append(f".L{line}")  # a local name, which the assembler resolves by itself
+    used = {name for line in result for name in re.findall(r", (\.L\w+)$", line)}
+    return [
+        line
+        for line in result
+        if not (match := re.match(r"\t\.literal (\.L\w+),", line)) or match[1] in used
+    ]
+
+
+def _name_sections(lines: list[str]) -> list[str]:
+    """Put constants that hold addresses into .data.rel.ro."""
+    result = list(lines)
+    section = None
+    for at, line in enumerate(lines):
+        if line.startswith(("\t.section\t", "\t.text", "\t.data")):
+            section = at if line.startswith("\t.section\t.rodata") else None
+        elif section is not None and _ADDRESS.match(line):
+            result[section] = '\t.section\t.data.rel.ro,"a",@progbits'
+    return result
+
+
+def rewrite(assembly: str) -> str:
+    lines = assembly.splitlines()
+    lines = [_short(line) for line in _name_sections(_call_directly(lines))]
+    return "\n".join(lines) + "\n"
+
+
+# ---- objects
+
+
+def fix_object(path: Path) -> None:
+    """Write addends where mpy_ld.py looks for them.
+
+    A literal that points into a section of this file: mpy_ld wants the offset in the literal, LLVM
+    has it in the relocation. An l32r that loads a literal: mpy_ld adds the distance to what the
+    instruction holds, and LLVM leaves something there.
+    """
+    patches: list[tuple[int, bytes]] = []
+    with path.open("rb") as file:
+        elf = ELFFile(file)
+        sections = list(elf.iter_sections())
+        symbols = elf.get_section_by_name(".symtab")
+        for table in sections:
+            if table["sh_type"] != "SHT_RELA":
+                continue
+            target = sections[table["sh_info"]]
+            for number, relocation in enumerate(table.iter_relocations()):
+                at = target["sh_offset"] + relocation["r_offset"]
+                symbol = symbols.get_symbol(relocation["r_info_sym"])
+                if symbol["st_info"]["type"] != "STT_SECTION":
+                    if relocation["r_addend"]:
+                        sys.exit(f"cc.py: {path}: {symbol.name} with an offset: make it static")
+                    continue
+                kind = relocation["r_info_type"]
+                name = sections[symbol["st_shndx"]].name
+                if kind == R_XTENSA_32 and target.name.startswith(".literal"):
+                    patches.append((at, struct.pack("<I", relocation["r_addend"])))
+                    entry = table["sh_offset"] + number * table["sh_entsize"]
+                    patches.append((entry + 8, bytes(4)))
+                elif kind == R_XTENSA_SLOT0_OP and name.startswith(".literal"):
+                    patches.append((at + 1, bytes(2)))
+    with path.open("r+b") as file:
+        for at, data in patches:
+            file.seek(at)
+            file.write(data)
+
+
+# ---- the command
+
+
+def assemble(source: Path, target: Path) -> None:
+    features = [
+        f"-Xclangas={flag}" for name in FEATURES for flag in ("-target-feature", f"+{name}")
+    ]
+    command = [CLANG, "--target=xtensa", *features, "-x", "assembler", "-c"]
+    subprocess.run([*command, "-o", target, source], check=True)
+
+
+def main(arguments: list[str]) -> int:
+    if "-dumpmachine" in arguments:
+        print("xtensa-esp32-elf")
+        return 0
+    if any(argument.endswith("-print-libgcc-file-name") for argument in arguments):
+        print("libgcc.a")  # there is none
+        return 0
+    given = [argument for argument in arguments if argument not in LEFT_OUT]
+    if "-E" in given or not {"-c", "-S"} & set(given):
+        return subprocess.run([CLANG, *TARGET, *given], check=False).returncode
+    if "-o" not in given:
+        sys.exit("cc.py: -o is needed")
+    where = given.index("-o")
+    target = Path(given[where + 1])
+    del given[where : where + 2]
+    only_assembly = "-S" in given
+    given = [argument for argument in given if argument not in ("-c", "-S")]
+    with tempfile.TemporaryDirectory() as folder:
+        assembly = Path(folder) / "module.s"
+        done = subprocess.run([CLANG, *TARGET, *given, "-S", "-o", assembly], check=False)
+        if done.returncode:
+            return done.returncode
+        text = rewrite(assembly.read_text())
+        if only_assembly:
+            target.write_text(text)
+            return 0
+        assembly.write_text(text)
+        assemble(assembly, target)
+    fix_object(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
