@@ -47,6 +47,10 @@ list(APPEND MICROPY_DEF_BOARD
 )
 set(PICO_FLASH_SIZE_BYTES ${OTA_FLASH_SIZE})
 
+# The verifier of lib/ed25519, and what has to survive a lost file system.
+list(APPEND USER_C_MODULES ${OTA_RP2040_DIR}/../../lib/ed25519/micropython.cmake)
+set(MICROPY_FROZEN_MANIFEST ${OTA_RP2040_DIR}/manifest.py)
+
 # Without picotool, which the SDK would fetch from the network to make a .uf2 that nobody wants.
 set(PICO_NO_PICOTOOL 1)
 

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+include("../manifest.py")
+require("bundle-networking")

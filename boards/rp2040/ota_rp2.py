@@ -1,0 +1,414 @@
+# SPDX-License-Identifier: MIT
+"""Slot and Boot (`ota.ports`) on an RP2040 with two slots and the bootloader of boards/rp2040.
+
+Code runs from flash where it lies, so each slot takes only an image that was linked for it. The
+bootloader chooses by two records, one for each slot, in sectors of their own (boot/record.h): what
+an install says about its image, and marks that only ever lose bits: tried, confirmed, aborted. The
+bootloader never erases, and an install never touches the record of the image that runs.
+
+`rp2.Flash` reaches everything behind the bootloader and checks no block number, so all bounds are
+here. The rules kept:
+
+ - Nothing is written to the running slot or its record but marks, to the spare slot or its record
+   nothing while the running image is on trial, a switch waits, or no record says what runs.
+ - The record of the spare slot is erased before the first byte of the slot is, and written last,
+   so the bootloader never meets a record beside an image that it does not describe.
+ - Where the slots are is read from the info page of the bootloader that is installed, which slot
+   runs from the reset vector: no build-time number can disagree with the device.
+ - A watchdog is fed before each erase, the longest time that Python is away.
+
+Sources: RP2040 datasheet 2.8, 4.7; pico-sdk 2.1 hardware_flash; MicroPython ports/rp2.
+"""
+
+import binascii
+import struct
+import time
+
+import machine
+import rp2
+import uctypes
+
+from ota import const
+from ota.errors import ImageError, SlotError, StateError
+
+_XIP = const(0x10000000)  # where flash is mapped
+_RAM_END = const(0x20042000)
+_VTOR = const(0xE000ED08)
+_BLOCK = const(4096)  # sector: the unit of erasing
+_PAGE = const(256)  # the unit of programming
+_BLOCK_COUNT = const(4)  # ioctls
+_ERASE = const(6)
+_NONE = const(0xFFFFFFFF)
+
+_INFO = const(0x10001F00)  # boot/info.h
+_INFO_MAGIC = const(0x4941544F)
+_INFO_VERSION = const(1)
+_KEYS = const(64)
+
+_RECORD_MAGIC = const(0x5241544F)  # boot/record.h
+_MARKS = const(256)
+_TRIED = const(0)
+_CONFIRMED = const(1)
+_ABORTED = const(2)
+
+_IMAGE_MAGIC = const(0x96F3B83D)  # boot/image.h
+_HEADER = const(0x100)
+_FIXED_ADDRESS = const(0x100)  # flag: the header says where the image has to lie
+_TLVS = const(0x6907)
+_PROTECTED_TLVS = const(0x6908)
+_COUNTER = const(0x50)
+_DIGEST = const(0x12)
+_SIGNATURE = const(0x24)
+
+_WATCHDOG_CTRL_SET = const(0x4005A000)
+_WATCHDOG_CTRL_CLEAR = const(0x4005B000)
+_WATCHDOG_ENABLE = const(1 << 30)
+_WATCHDOG_LOAD = const(0x40058004)
+_WATCHDOG_LONGEST = const(0xFFFFFF)  # half microseconds, twice as many (erratum E1): 8.3 s
+_DEADLINE = const(0x40058014)  # scratch register 2, which nobody else uses
+_OWNER = const(0x4005801C)  # scratch register 4: the SDK's mark when an application armed it
+_OWNER_SDK = const(0x6AB73121)
+_FEED_MS = const(1000)
+_LONGEST_MS = const(1 << 28)  # three days: what ticks can tell apart, with room
+
+_trial = None  # the _Trial that this interpreter feeds
+
+
+def info():
+    """Return the installed bootloader's map, as a tuple of 13 words, and its public keys.
+
+    The words: magic, version, size of flash; records A, B; floors A, B; slots A, B; size of a
+    slot; offset and size of the file system; number of keys.
+    """
+    page = bytes(uctypes.bytearray_at(_INFO, _PAGE))
+    words = struct.unpack_from("<13I", page)
+    (crc,) = struct.unpack_from("<I", page, _PAGE - 4)
+    if words[:2] != (_INFO_MAGIC, _INFO_VERSION) or crc != binascii.crc32(page[: _PAGE - 4]):
+        raise StateError(
+            "no bootloader for two slots: only application updates are possible on this firmware"
+        )
+    return words, [page[at : at + 32] for at in range(_KEYS, _KEYS + 32 * words[12], 32)]
+
+
+def flash(words, offset, size):
+    """Return the part of flash at `offset` as a block device."""
+    # rp2.Flash() begins behind the bootloader, where the first record is, and ends with the chip.
+    base = words[3]
+    if base + rp2.Flash().ioctl(_BLOCK_COUNT, 0) * _BLOCK != words[2]:
+        raise StateError("firmware built for another flash map")
+    return rp2.Flash(start=offset - base, len=size)
+
+
+def feed():
+    """Give the watchdog its longest time, whoever armed it. Does nothing if nobody did."""
+    machine.mem32[_WATCHDOG_LOAD] = _WATCHDOG_LONGEST
+
+
+class Slot:
+    block_size = _BLOCK
+
+    def __init__(self, boot, number, words):
+        self._boot = boot
+        self.number = number  # 0 is slot A
+        self.offset = words[7 + number]
+        self.size = words[9]
+        self.flash = flash(words, self.offset, self.size)
+
+    def readinto(self, block, buf):
+        self._check(block, buf)
+        self.flash.readblocks(block, buf)
+
+    def erase(self, block):
+        self._check(block, b"")
+        self._boot._check_writable(self)
+        feed()
+        self.flash.ioctl(_ERASE, block)
+
+    def program(self, block, data):
+        self._check(block, data)
+        self._boot._check_writable(self)
+        # Through a page of RAM: `data` may lie in flash, which cannot be read meanwhile, and
+        # interrupts are off for a page at a time and not for a block.
+        page = bytearray(_PAGE)
+        data = memoryview(data)
+        for at in range(0, len(data), _PAGE):
+            piece = data[at : at + _PAGE]
+            page[: len(piece)] = piece
+            for i in range(len(piece), _PAGE):
+                page[i] = 0xFF
+            self.flash.writeblocks(block, page, at)
+
+    def _check(self, block, data):
+        if not 0 <= block < self.size // _BLOCK or len(data) > _BLOCK:
+            raise ValueError("block", block)
+
+    def read(self, at, length):
+        """Return `length` bytes at `at`; fewer at the end of the slot."""
+        buf = bytearray(max(0, min(length, self.size - at)))
+        if buf:
+            self.flash.readblocks(0, buf, at)
+        return buf
+
+
+class Boot:
+    chip = "rp2040"
+
+    def __init__(self):
+        words, keys = info()
+        self.boot_keys = len(keys)
+        self.device_id = machine.unique_id()
+        self._keys = keys
+        self._records = flash(words, words[3], 2 * _BLOCK)
+        self._record_erased = False
+        slots = [Slot(self, 0, words), Slot(self, 1, words)]
+        # The vector table was copied to RAM, but what it points to has stayed.
+        entry = machine.mem32[machine.mem32[_VTOR] + 4] - _XIP
+        number = 1 if entry >= slots[1].offset else 0
+        self.running = slots[number]
+        self.spare = slots[1 - number]
+        if not 0 < entry - self.running.offset < self.running.size:
+            raise StateError("what runs is in neither slot")
+        self.image_name = ("firmware-a.bin", "firmware-b.bin")[1 - number]
+
+    # Records
+
+    def _record(self, slot):
+        """Return (sequence, security counter, [tried, confirmed, aborted]) or None: no record."""
+        buf = bytearray(28)
+        self._records.readblocks(slot.number, buf)
+        magic, seq, offset, length, _, counter, crc = struct.unpack("<7I", buf)
+        if magic != _RECORD_MAGIC or offset != slot.offset or length > slot.size:
+            return None
+        if crc != binascii.crc32(memoryview(buf)[:24]):
+            return None
+        self._records.readblocks(slot.number, memoryview(buf)[:12], _MARKS)
+        marks = struct.unpack_from("<3I", buf)
+        return seq, counter, [mark != _NONE for mark in marks]
+
+    def _mark(self, which):
+        """Set a mark of the running image. Programs from 1 to 0 only: a cut harms nothing else."""
+        page = bytearray(b"\xff" * _PAGE)
+        page[4 * which : 4 * which + 4] = b"\0\0\0\0"
+        self._records.writeblocks(self.running.number, page, _MARKS)
+        self._records.readblocks(self.running.number, page, _MARKS)
+        if page[4 * which : 4 * which + 4] != b"\0\0\0\0":
+            raise SlotError("flash does not hold a mark", which)
+
+    @property
+    def on_trial(self):
+        record = self._record(self.running)
+        return record is not None and record[2][_TRIED] and not record[2][_CONFIRMED]
+
+    @property
+    def switch_pending(self):
+        running = self._record(self.running)
+        if running and running[2][_ABORTED]:
+            return True
+        spare = self._record(self.spare)
+        if not spare or True in spare[2]:
+            return False
+        return running is None or 0 < (spare[0] - running[0] & _NONE) < 0x80000000
+
+    def _check_settled(self):
+        if not self._record(self.running):
+            raise StateError("no record of what runs")
+        if self.on_trial:
+            raise StateError("running image is on trial")
+        if self.switch_pending:
+            raise StateError("switch pending")
+
+    def _check_writable(self, slot):
+        if slot is not self.spare:
+            raise StateError("slot is running")
+        self._check_settled()
+        self._erase_record()
+
+    def _erase_record(self):
+        """Forget the spare image. Once for each install, also when the record reads as blank: an
+        erase that was cut leaves cells that may read otherwise tomorrow."""
+        if not self._record_erased:
+            feed()
+            self._records.ioctl(_ERASE, self.spare.number)
+            self._record_erased = True
+
+    def try_next(self, slot):
+        if slot is not self.spare:
+            raise ValueError("not the spare slot")
+        machine.mem32[_DEADLINE] = 0  # of a trial before this one
+        if not self.on_trial and self.switch_pending:
+            return
+        self._check_settled()
+        length, counter, digest, signature = self._image(slot)
+        seq, floor, _ = self._record(self.running)
+        if counter < floor:
+            raise ImageError("security counter below the running image's", counter, floor)
+        if self._keys and not self._is_signed(digest, signature):
+            raise ImageError("not signed by a key of the bootloader")
+        record = struct.pack(
+            "<6I",
+            _RECORD_MAGIC,
+            seq + 1 & _NONE,
+            slot.offset,
+            length,
+            self._crc(slot, length),
+            counter,
+        )
+        page = bytearray(b"\xff" * _PAGE)
+        page[:24] = record
+        struct.pack_into("<I", page, 24, binascii.crc32(record))
+        self._erase_record()
+        self._record_erased = False  # the next install erases it again
+        self._records.writeblocks(slot.number, page, 0)
+        if not self.switch_pending:
+            raise SlotError("flash does not hold the record")
+
+    def _crc(self, slot, length):
+        crc = 0
+        buf = bytearray(_PAGE)
+        for at in range(0, length, _PAGE):
+            slot.flash.readblocks(0, buf, at)
+            crc = binascii.crc32(memoryview(buf)[: length - at], crc)
+        return crc
+
+    def _is_signed(self, digest, signature):
+        """Tell whether the bootloader would take the signature; it checks the digest itself."""
+        from ota.trust.keys import ed25519_scheme
+
+        verifier = ed25519_scheme()["ed25519"][2]
+        for key in self._keys:
+            try:
+                check = verifier(key, bytes(signature))
+                check.update(digest)
+                if check.ok():
+                    return True
+            except ValueError:
+                pass  # no key, or no signature
+        return False
+
+    def confirm(self):
+        if self.switch_pending:
+            raise StateError("switch pending")
+        if self.on_trial:
+            self._mark(_CONFIRMED)
+
+    def revert(self):
+        if not self.on_trial:
+            raise StateError("not on trial")
+        self._mark(_ABORTED)
+
+    # Images
+
+    def check_image(self, head, length):
+        code, protected = _parse(head, self.spare, self.running)
+        if not _HEADER + code + protected < length <= self.spare.size:
+            raise ImageError("image has a wrong length", length)
+        stack, entry = struct.unpack_from("<II", head, _HEADER)
+        start = _XIP + self.spare.offset + _HEADER
+        if not 0x20000000 < stack <= _RAM_END or not entry & 1 or not start < entry < start + code:
+            raise ImageError("not a firmware: no vector table")
+
+    def _image(self, slot):
+        """Return (length, counter, digest, signature) of the image in a slot, as it claims them.
+
+        Raises ImageError when there is none that the bootloader would understand.
+        """
+        code, protected = _parse(slot.read(0, 32), slot, None)
+        at = _HEADER + code
+        found = {}
+        for magic in (_PROTECTED_TLVS, _TLVS) if protected else (_TLVS,):
+            head = slot.read(at, 4)
+            if len(head) < 4 or struct.unpack("<H", head)[0] != magic:
+                raise ImageError("image without its TLVs")
+            end = at + struct.unpack_from("<H", head, 2)[0]
+            at += 4
+            while at < end:
+                head = slot.read(at, 4)
+                if len(head) < 4:
+                    raise ImageError("image is cut short")
+                kind, size = struct.unpack("<HH", head)
+                found[kind] = slot.read(at + 4, min(size, 65))  # none that counts is longer than 64
+                at += 4 + size
+            if at != end:
+                raise ImageError("image with a damaged TLV")
+        if len(found.get(_COUNTER, b"")) != 4 or len(found.get(_DIGEST, b"")) != 64:
+            raise ImageError("image without security counter or SHA-512")
+        counter = struct.unpack("<I", found[_COUNTER])[0]
+        return at, counter, found[_DIGEST], found.get(_SIGNATURE, b"")
+
+    def identity(self, slot):
+        """The SHA-512 that `mpota release` appends to an image."""
+        try:
+            return binascii.hexlify(self._image(slot)[2]).decode()
+        except ImageError:
+            return None
+
+    # Watchdog
+
+    def arm(self, ms):
+        """See `ota.ports.Boot.arm`.
+
+        The bootloader has armed the watchdog, which cannot run longer than 8.3 seconds; from here
+        on a timer feeds it, and resets the chip when the time is up, so neither a hang nor an
+        application that feeds a watchdog of its own outlives the trial.
+        """
+        global _trial
+        if _trial is None:
+            _trial = _Trial()
+        _trial.start(ms)
+
+    def disarm(self):
+        """Stop the watchdog, unless the application has made it its own (machine.WDT)."""
+        global _trial
+        if _trial:
+            _trial.stop()
+            _trial = None
+
+
+class _Trial:
+    """Feeds the watchdog up to a deadline, which a soft reset does not move."""
+
+    def __init__(self):
+        # A soft reset ends the timer and forgets everything but a register.
+        deadline = machine.mem32[_DEADLINE]
+        self._goes_on = deadline != 0
+        self._deadline = deadline & 0x3FFFFFFF
+        self._timer = machine.Timer()
+
+    def start(self, ms):
+        if not self._goes_on:
+            self._deadline = time.ticks_add(time.ticks_ms(), min(ms, _LONGEST_MS))
+            machine.mem32[_DEADLINE] = self._deadline | 1 << 31
+        feed()
+        machine.mem32[_WATCHDOG_CTRL_SET] = _WATCHDOG_ENABLE
+        try:
+            # In the interrupt itself: a long call into C, like a TLS handshake, is not a hang.
+            self._timer.init(period=_FEED_MS, callback=self._tick, hard=True)
+        except TypeError:  # MicroPython before 1.26: such a call has to end within 8 seconds
+            self._timer.init(period=_FEED_MS, callback=self._tick)
+
+    def stop(self):
+        self._timer.deinit()
+        machine.mem32[_DEADLINE] = 0
+        if machine.mem32[_OWNER] != _OWNER_SDK:
+            machine.mem32[_WATCHDOG_CTRL_CLEAR] = _WATCHDOG_ENABLE
+
+    def _tick(self, timer):
+        if time.ticks_diff(self._deadline, time.ticks_ms()) <= 0:
+            machine.reset()
+        feed()
+
+
+def _parse(head, slot, other):
+    """Return (length of the code, length of its protected TLVs) as an image's header has them."""
+    if len(head) < 32:
+        raise ImageError("not an image")
+    magic, address, header, protected, code, flags = struct.unpack_from("<IIHHII", head)
+    if magic != _IMAGE_MAGIC:
+        raise ImageError("not an image of mpota release: no MCUboot header")
+    if other and address == _XIP + other.offset:
+        raise ImageError("image linked for the other slot")
+    if (address, header, flags) != (_XIP + slot.offset, _HEADER, _FIXED_ADDRESS):
+        raise ImageError("image not linked for this slot", address)
+    if code < 192 or _HEADER + code + protected > slot.size:
+        raise ImageError("image with an impossible length", code)
+    return code, protected
