@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+// Opens the verifier for tests: what signatures can reach of these functions is little, since a
+// hash stands before all of them.
+
+#include "ed25519.c"
+
+bool inside_decode(const uint8_t encoding[32], fe point[2]);
+bool inside_is_small(const uint8_t encoding[32]);
+void inside_reduce(fe *r, const uint8_t *bytes, unsigned length);
+void inside_combine(const uint8_t key[32], const fe *k, const fe *s, fe point[3]);
+
+static void start(machine *m) {
+    copy(&m->r[D2], &twice_d);
+    set_word(&m->r[Z], 1, 0);
+}
+
+bool inside_decode(const uint8_t encoding[32], fe point[2]) {
+    machine m;
+    start(&m);
+    bool good = decode(&m, encoding);
+    copy(&point[0], &m.r[X]);
+    copy(&point[1], &m.r[Y]);
+    return good;
+}
+
+bool inside_is_small(const uint8_t encoding[32]) {
+    machine m;
+    start(&m);
+    return decode(&m, encoding) && multiples(&m, m.table[0]);
+}
+
+void inside_reduce(fe *r, const uint8_t *bytes, unsigned length) {
+    reduce(r, bytes, length);
+}
+
+// (X, Y, Z) of [s]B - [k]A.
+void inside_combine(const uint8_t key[32], const fe *k, const fe *s, fe point[3]) {
+    machine m;
+    start(&m);
+    decode(&m, key);
+    multiples(&m, m.table[0]);
+    copy(&m.r[X], &base_x);
+    set_word(&m.r[Y], 0x66666658, 0x66666666);
+    set_word(&m.r[Z], 1, 0);
+    multiples(&m, m.table[1]);
+    copy(&m.scalar[0], k);
+    copy(&m.scalar[1], s);
+    combine(&m);
+    copy(point, &m.r[X]);
+    copy(point + 1, &m.r[Y]);
+    copy(point + 2, &m.r[Z]);
+}

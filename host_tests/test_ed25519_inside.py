@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""The steps of a verification, in C and in Python, against textbook arithmetic.
+
+Whole signatures cannot do this: k is a hash, so no signature has a k or an S of one's choice.
+"""
+
+import ctypes
+import random
+import subprocess
+
+import pytest
+
+import ed25519_c
+import ed25519_cases as cases
+from ed25519_cases import (
+    ROOT_OF_MINUS_1,
+    TORSION,
+    B,
+    L,
+    P,
+    add,
+    decode,
+    encode,
+    multiply,
+    negative,
+)
+from ota.trust import ed25519
+
+Element = ctypes.c_uint32 * 8
+SCALARS = [0, 1, 2, 7, 8, 9, 15, 16, 17, 2**251, 2**252 - 1, 2**252, L - 2, L - 1]
+SCALARS += [int(digit * 63, 16) for digit in "13578abcdef"]
+SCALARS += [
+    int("10" * 126, 2),
+    int("0f" * 31, 16),
+    int("f0" * 31, 16),
+    2**128 - 1,
+    2**252 - 2**128,
+]
+SCALARS += [cases.secret(f"scalar {i}") for i in range(4)]
+
+
+@pytest.fixture(params=ed25519_c.FIELDS, scope="module")
+def inside(request, repo, tmp_path_factory):
+    """The library of `ed25519_inside.c`."""
+    sources = [repo / "host_tests" / "ed25519_inside.c"]
+    sources += [path for path in ed25519_c.SOURCES.glob("*.c") if path.name != "ed25519.c"]
+    library = tmp_path_factory.mktemp("inside") / "inside.so"
+    portable = ["-DOTA_ED25519_PORTABLE"] if request.param == "portable" else []
+    flags = f"-std=c11 -Os -fPIC -shared -Wall -Wextra -Werror -I{ed25519_c.SOURCES}".split()
+    subprocess.run(["gcc", *flags, *portable, *sources, "-o", library], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def element(n):
+    return Element.from_buffer_copy(n.to_bytes(32, "little"))
+
+
+def number(data):
+    return int.from_bytes(bytes(data), "little")
+
+
+def words(n, size):
+    """Split a number that C wrote into elements."""
+    return [number(data) for data in (Element * size).from_buffer_copy(n)]
+
+
+def strings():
+    """32-byte strings that decoders must take apart."""
+    rng = random.Random(5)
+    ys = [*range(40), *range(P - 40, 2**255), 2**254, ROOT_OF_MINUS_1, B[1]]
+    ys += [rng.randrange(2**255) for _ in range(100)]
+    return [(y | sign << 255).to_bytes(32, "little") for y in ys for sign in (0, 1)]
+
+
+def test_decoding(inside):
+    good = 0
+    for data in strings():
+        point = (Element * 2)()
+        found = inside.inside_decode(data, point) & 1
+        expected = decode(data)
+        assert found == (expected is not None), data.hex()
+        if expected:
+            assert tuple(n % P for n in words(point, 2)) == expected, data.hex()
+        good += found
+    assert 100 < good < 300
+
+
+def test_decoding_in_python():
+    for data in strings():
+        expected = decode(data)
+        found = ed25519._decode(number(data))
+        if expected:
+            assert found == expected
+        elif found:
+            assert found[0] == P
+            assert ed25519._is_small(*found)
+
+
+def test_small_order(inside):
+    points = [*TORSION, B, cases.KEY, *(add(cases.KEY, point) for point in TORSION)]
+    for point in points:
+        small = multiply(8, point) == cases.ZERO
+        assert inside.inside_is_small(encode(point)) & 1 == small
+        assert ed25519._is_small(*point) == small
+        # Of any projective form.
+        assert ed25519._is_small(point[0] * 5 % P, point[1] * 5 % P) == small
+
+
+def test_reduction_modulo_the_order(inside):
+    rng = random.Random(6)
+    small = [L * n + d for n in (1, 2, 3, 7, 8, 14, 15) for d in (-1, 0, 1)]
+    small += [0, 1, 2**252, 2**252 - 1, 2**253, 2**255, 2**256 - 1, 2**256 - L]
+    small += [2**i for i in range(0, 256, 31)] + [rng.randrange(2**256) for _ in range(200)]
+    large = [n << shift for n in small for shift in (0, 3, 128, 252, 256) if n << shift < 2**512]
+    large += [L * n + d for n in (2**128, 2**256, 2**259 - 1, L, L - 1) for d in (-1, 0, 1)]
+    large += [2**512 - 1, 2**512 - 2**256, 2**512 - L, L << 259, (2**512 // L) * L]
+    large += [(2**512 // L) * L - 1, *(rng.randrange(2**512) for _ in range(500))]
+    large += [2**512 - 2**i for i in range(0, 512, 16)]
+    for n, length in [(n, 32) for n in small] + [(n % 2**512, 64) for n in large]:
+        result = Element()
+        inside.inside_reduce(result, n.to_bytes(length, "little"), length)
+        assert number(result) == n % L, n
+
+
+def combinations():
+    """Yield (A, k, S): awkward scalars over points that meet the base point on the way."""
+    points = [B, negative(B), cases.KEY, add(cases.KEY, TORSION[1]), TORSION[1], TORSION[4]]
+    points += [TORSION[0], add(B, B), multiply((L + 1) // 2, B), add(B, TORSION[2])]
+    for i, scalar in enumerate(SCALARS):
+        yield points[i % len(points)], scalar, SCALARS[-i]
+        yield points[i * 7 % len(points)], scalar, scalar
+        yield points[i * 3 % len(points)], scalar, 0
+        yield points[i * 3 % len(points)], 0, scalar
+
+
+def test_sum_of_multiples(inside):
+    for a, k, s in combinations():
+        expected = add(multiply(s, B), negative(multiply(k, a)))
+        point = (Element * 3)()
+        inside.inside_combine(encode(a), element(k), element(s), point)
+        x, y, z = words(point, 3)
+        assert z % P
+        assert (x % P, y % P) == (expected[0] * z % P, expected[1] * z % P), (a, k, s)
+        x, y, z = ed25519._combine(
+            ed25519._digits(k, s), ed25519._multiples(P - a[0], a[1]), ed25519._multiples(*B)
+        )
+        assert (x % P, y % P) == (expected[0] * z % P, expected[1] * z % P), (a, k, s)
