@@ -15,7 +15,7 @@ RECIPE := tools/setup/lib.sh build/.choice
 
 .PHONY: help
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 	@echo "Elsewhere than on Debian 12 or later, name a checkout of MicroPython with MPY_DIR=,"
 	@echo "or a unix binary with MICROPYTHON= (and MICROPYTHON32=, MPY_CROSS=)."
 
@@ -114,6 +114,10 @@ test-fast: setup ## the tests that take under a minute together
 .PHONY: soak
 soak: setup ## all tests, those over many cases with far more of them
 	SOAK=1 $(PYTEST) -n auto --dist worksteal $(ARGS)
+
+.PHONY: fuzz-ed25519
+fuzz-ed25519: build/venv/.stamp ## fuzz the verifier in C against the one in Python: ARGS="--seconds 600"
+	cd host_tests && PYTHONPATH=../lib ../$(VENV)/python -m ed25519_fuzz $(ARGS)
 
 .PHONY: lint
 lint: setup ## style, spelling, types, and does every device file compile
