@@ -11,12 +11,14 @@ The map comes from the info page of the bootloader in hand, since that is what w
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha512
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -50,6 +52,9 @@ _TLVS, _PROTECTED_TLVS = 0x6907, 0x6908
 _KEY_HASH, _SHA512, _ED25519, _COUNTER = 0x01, 0x12, 0x24, 0x50
 _PLACE = {_KEY_HASH: _TLVS, _SHA512: _TLVS, _ED25519: _TLVS, _COUNTER: _PROTECTED_TLVS}
 
+# SubjectPublicKeyInfo of an Ed25519 key, up to the raw key (RFC 8410).
+_SPKI = bytes.fromhex("302a300506032b6570032100")
+
 _UF2_BLOCK = struct.Struct("<8I476sI")
 _UF2_FAMILY = 0xE48BFF56
 
@@ -78,6 +83,17 @@ class Image:
     counter: int  # the release's `minseq`
     identity: str  # hex of its SHA-512
     signature: bytes | None
+
+
+class BootSigner(Protocol):
+    """A key whose public half a bootloader holds."""
+
+    @property
+    def public(self) -> bytes:
+        """The raw public key."""
+
+    def sign(self, data: bytes) -> bytes:
+        """Return the Ed25519 signature."""
 
 
 def read_info(boot: bytes, path: Path | str = "bootloader") -> Info:
@@ -158,6 +174,47 @@ def parse_image(data: bytes, path: Path | str = "image") -> Image:
         identity=digest.hex(),
         signature=values.get(_ED25519),
     )
+
+
+def make_image(code: bytes, address: int, counter: int, version: str, signer: BootSigner) -> bytes:
+    """Return what `imgtool sign --sha 512` would make of `code`, linked behind a slot's header."""
+    protected = struct.pack("<HHHHI", _PROTECTED_TLVS, 12, _COUNTER, 4, counter)
+    header = _IMAGE.pack(
+        *(_IMAGE_MAGIC, address, _HEADER_SIZE, len(protected), len(code), _FIXED_ADDRESS),
+        *_version(version),
+    )
+    data = (header + bytes(4)).ljust(_HEADER_SIZE, b"\xff") + code + protected
+    digest = sha512(data).digest()
+    values = {
+        _SHA512: digest,
+        _KEY_HASH: sha512(_SPKI + signer.public).digest(),
+        _ED25519: signer.sign(digest),
+    }
+    tlvs = b"".join(struct.pack("<HH", k, len(v)) + v for k, v in values.items())
+    return data + struct.pack("<HH", _TLVS, 4 + len(tlvs)) + tlvs
+
+
+def _version(text: str) -> tuple[int, int, int, int]:
+    """Return MCUboot's four numbers; what is not written like 1.2.3+4 has none. Only people read
+    them: `seq` and the security counter decide."""
+    found = re.fullmatch(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?(?:\+(\d+))?", text)
+    numbers = [int(n or 0) for n in found.groups()] if found else [0, 0, 0, 0]
+    fits = all(
+        n <= most for n, most in zip(numbers, (0xFF, 0xFF, 0xFFFF, 0xFFFFFFFF), strict=True)
+    )
+    return tuple(numbers) if fits else (0, 0, 0, 0)  # type: ignore[return-value]
+
+
+def linked_for(code: bytes, slots: Sequence[int], path: Path | str) -> int:
+    """Return which of the slots at these offsets a raw firmware was linked for."""
+    if len(code) >= 8:
+        stack, entry = struct.unpack_from("<II", code)
+        for number, slot in enumerate(slots):
+            start = XIP_BASE + slot + _HEADER_SIZE
+            if RAM[0] < stack <= RAM[1] and start < entry < start + len(code):
+                return number
+    todo = "give firmware-a.bin and firmware-b.bin of a board of boards/rp2040"
+    raise MpotaError("not a firmware that is linked for a slot", path, todo)
 
 
 def _check_vectors(data: bytes, address: int, code: int, path: Path | str) -> None:
