@@ -24,9 +24,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import unicorn
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from unicorn import arm_const, riscv_const, x86_const
 
 _CODE = 0x0001_0000
@@ -37,6 +39,7 @@ _STACK_TOP = _RAM + _RAM_SIZE - 64  # above: where calls return to
 _PAINT = 0xA5
 
 Cost = Callable[[bytes, bool], int]
+_Step = tuple[tuple[int, int], int]  # address and size of a block, address of the next one
 
 
 # ---- what an instruction costs
@@ -229,13 +232,15 @@ def load(arch: Architecture, path: Path) -> Program:
             if s["sh_flags"] & 2 and s["sh_type"] != "SHT_NOBITS"
         )
         symbols, functions = {}, []
-        for symbol in elf.get_section_by_name(".symtab").iter_symbols():
+        table = elf.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        for symbol in table.iter_symbols():
             address = symbol["st_value"] & (~1 if arch.thumb else ~0)
             if symbol.name and symbol["st_shndx"] != "SHN_UNDEF":
                 symbols[symbol.name] = address
-                if symbol["st_info"]["type"] in ("STT_FUNC", "STT_NOTYPE"):
-                    if not symbol.name.startswith("$"):  # marks of the assembler
-                        functions.append((address, symbol.name))
+                named = symbol["st_info"]["type"] in ("STT_FUNC", "STT_NOTYPE")
+                if named and not symbol.name.startswith("$"):  # marks of the assembler
+                    functions.append((address, symbol.name))
     return Program(arch, segments, symbols, tuple(sorted(functions)), size)
 
 
@@ -252,7 +257,6 @@ def build(
     link = ("-nostdlib", "-static", f"-Wl,--gc-sections,--build-id=none,-e,{roots[0]}", *keep)
     command = [
         *(arch.compiler, *arch.flags, *_CFLAGS, *flags, *link, f"-Wl,-Ttext={_CODE:#x}"),
-        *(f"-Wl,-z,max-page-size={0x1000}", "-Wl,-z,noseparate-code"),
         *(str(source) for source in (*sources, _FREESTANDING)),
         *("-lgcc", "-o", str(target)),
     ]
@@ -279,7 +283,7 @@ class Machine:
     def __init__(self, program: Program) -> None:
         self.program = program
         self._arch = arch = program.arch
-        self._uc = unicorn.Uc(arch.kind, arch.mode)
+        self._uc: Any = unicorn.Uc(arch.kind, arch.mode)
         if arch.model is not None:
             self._uc.ctl_set_cpu_model(arch.model)
         end = max(address + len(data) for address, data in program.segments)
@@ -288,7 +292,7 @@ class Machine:
         for address, data in program.segments:
             self._uc.mem_write(address, data)
         self._free = _RAM
-        self._steps: Counter[tuple[int, int, int]] = Counter()
+        self._steps: Counter[_Step] = Counter()
         self._costs: dict[tuple[int, int, bool], int] = {}
         self._last = (0, 0)
 
@@ -327,7 +331,7 @@ class Machine:
         finally:
             self._uc.hook_del(hook)
             self._uc.ctl_flush_tb()
-        for (address, size, following), number in self._steps_done():
+        for ((address, size), following), number in self._steps_done():
             cost = self._cost(address, size, following != address + size)
             profile[self.program.function_at(address)] += cost * number
         painted = self.read(bottom, _STACK_SIZE)
@@ -335,18 +339,18 @@ class Machine:
         return Call(result, profile.total(), depth, dict(profile))
 
     def _on_instruction(self, _uc: object, address: int, size: int, _data: object) -> None:
-        self._steps[address, size, 0] += 1
+        self._steps[(address, size), 0] += 1
 
     def _on_block(self, _uc: object, address: int, size: int, _data: object) -> None:
         # A block that was cut by the end of a page, or entered again, is one like any other: it
         # is the block after it that tells whether its last instruction jumped.
-        self._steps[(*self._last, address)] += 1
+        self._steps[self._last, address] += 1
         self._last = (address, size)
 
-    def _steps_done(self) -> list[tuple[tuple[int, int, int], int]]:
+    def _steps_done(self) -> list[tuple[_Step, int]]:
         if self._arch.cost is not None:
-            self._steps[(*self._last, 0)] += 1
-        return [(step, number) for step, number in self._steps.items() if step[1]]
+            self._steps[self._last, 0] += 1
+        return [(step, number) for step, number in self._steps.items() if step[0][1]]
 
     def _cost(self, address: int, size: int, jumped: bool) -> int:
         if self._arch.cost is None:
