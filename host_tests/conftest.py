@@ -13,20 +13,32 @@ from pathlib import Path
 import pytest
 
 REPO = Path(__file__).resolve().parent.parent
-BIN = REPO / "build" / "bin"
+BUILD = REPO / "build"
 CI = os.environ.get("CI") == "true"
-PROGRAMS = ("micropython", "micropython32", "mpy-cross")
+PROGRAMS = (
+    *("bin/micropython", "bin/micropython32", "bin/mpy-cross", "bin/micropython-usermod"),
+    *("bin/micropython-armv6m", "bin/micropython-armv7m", "bin/micropython-armv7emsp"),
+    *("bin/micropython-rv32imc", "natmod/x64/ota_ed25519.mpy", "natmod/armv6m/ota_ed25519.mpy"),
+    *("natmod/armv7m/ota_ed25519.mpy", "natmod/armv7emsp/ota_ed25519.mpy"),
+    *("natmod/rv32imc/ota_ed25519.mpy", "natmod/xtensawin/ota_ed25519.mpy"),
+)
 
 # What `import` finds in a MicroPython of the tests, first to last; relative to the root, where
 # tests run.
 MICROPYPATH = ":".join((".frozen", "lib", "boards/esp32", "host_tests", "host_tests/mp"))
 
 
-def _program(name):
-    path = BIN / name
+def _built(name):
+    path = BUILD / name
     if not path.exists():
-        pytest.skip(f"no build/bin/{name} on this machine: see `make setup`")
+        pytest.skip(f"no build/{name} on this machine: see `make setup chips`")
     return path
+
+
+@pytest.fixture(scope="session")
+def built():
+    """built(name): path of what the set-up makes, in build/."""
+    return _built
 
 
 @pytest.fixture(scope="session")
@@ -38,25 +50,25 @@ def repo():
 @pytest.fixture(scope="session")
 def micropython():
     """Path of the unix MicroPython, 64-bit."""
-    return _program("micropython")
+    return _built("bin/micropython")
 
 
 @pytest.fixture(scope="session")
 def micropython32():
     """Path of the unix MicroPython, 32-bit: heap figures like a board's."""
-    return _program("micropython32")
+    return _built("bin/micropython32")
 
 
 @pytest.fixture(scope="session")
 def mpy_cross():
     """Path of the compiler to .mpy."""
-    return _program("mpy-cross")
+    return _built("bin/mpy-cross")
 
 
 @pytest.fixture(scope="session", params=["micropython", "micropython32"])
 def any_micropython(request):
     """Each MicroPython in turn."""
-    return _program(request.param)
+    return _built(f"bin/{request.param}")
 
 
 @pytest.fixture(scope="session")
@@ -96,10 +108,8 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    lacking = [name for name in PROGRAMS if not (BIN / name).exists()]
-    if not lacking:
-        return None
-    return [f"LACKING, tests are SKIPPED: build/bin/{name} (see `make setup`)" for name in lacking]
+    lacking = [name for name in PROGRAMS if not (BUILD / name).exists()]
+    return [f"LACKING, tests are SKIPPED: build/{name} (see `make setup`)" for name in lacking]
 
 
 def _forbid_skip(report):

@@ -18,10 +18,8 @@ MACHINES = {
 @contextlib.contextmanager
 def repl(arch, program):
     """The raw REPL of `program`, build/bin/micropython-ARCH, freshly started."""
-    line = ChildLine(
-        [*MACHINES[arch].split(), *"-nographic -monitor none -serial stdio".split()]
-        + ["-semihosting", "-kernel", program]
-    )
+    options = "-nographic -monitor none -semihosting -serial stdio -kernel"
+    line = ChildLine([*MACHINES[arch].split(), *options.split(), program])
     try:
         yield RawRepl(line)
     finally:

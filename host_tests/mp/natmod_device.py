@@ -4,7 +4,11 @@
     put("ota_ed25519.mpy", data)    once or in pieces: a file of a folder in RAM, which is imported
                                     from before any other
     verdicts(cases)                 prints a letter for each "key message signature" in hex
+    together(cases)                 the same with all of them under way at once
+    sha512s(lengths)                prints the digests of 0, 1, 2... of these lengths
     misuse()                        prints what the module took that it must refuse
+
+`ota_ed25519` is imported by the first that needs it.
 """
 
 import gc
@@ -13,7 +17,7 @@ import sys
 
 try:
     from vfs import mount
-except ImportError:         # before MicroPython 1.23
+except ImportError:  # before MicroPython 1.23
     from os import mount
 
 
@@ -62,7 +66,7 @@ def _in_pieces(module, key, message, signature):
 
 
 def verdicts(cases):
-    """Y or n for each case: both ways to verify must agree, or it is an X."""
+    """Prints Y or n for each case: both ways to verify must agree, or it is an X."""
     import ota_ed25519
 
     text = ""
@@ -75,13 +79,39 @@ def verdicts(cases):
     print(text)
 
 
+def together(cases):
+    """Prints Y or n for each case, all of them fed a byte in turn, with garbage in between."""
+    import ota_ed25519
+
+    under_way = []
+    longest = 0
+    for case in cases.split("\n"):
+        key, message, signature = (bytes.fromhex(part) for part in case.split(" "))
+        under_way.append((ota_ed25519.Verifier(key, signature), message))
+        longest = max(longest, len(message))
+    for index in range(longest):
+        for check, message in under_way:
+            check.update(message[index : index + 1])
+        gc.collect()
+    print("".join("Y" if check.ok() else "n" for check, _ in under_way))
+
+
+def _hex(data):
+    return "".join("{:02x}".format(byte) for byte in data)
+
+
 def sha512s(lengths):
-    """Digests of 0, 1, 2... modulo 256, in hex."""
     import ota_ed25519
 
     for length in lengths:
         data = bytes(index & 255 for index in range(length))
-        print("".join("{:02x}".format(byte) for byte in ota_ed25519.sha512(data)))
+        whole = ota_ed25519.sha512(data)
+        pieces = ota_ed25519.sha512()
+        for start in range(0, length, 7):
+            pieces.update(data[start : start + 7])
+            pieces.digest()  # more may follow
+        print(_hex(whole.digest()) if whole.digest() == pieces.digest() else "X")
+        gc.collect()
 
 
 def _refused(errors, function, *arguments):
@@ -111,16 +141,22 @@ def misuse():
         expect(ValueError, "signature of %d" % length, module.verify, key, b"", bytes(length))
         expect(ValueError, "signature of %d" % length, new, key, bytes(length))
     for value in (None, 0, -1, 1 << 70, 1.5, (), [key], {}, object(), module, module.verify, new):
-        expect(TypeError, "key %s" % value, module.verify, value, b"", signature)
-        expect(TypeError, "message %s" % value, module.verify, key, value, signature)
-        expect(TypeError, "signature %s" % value, module.verify, key, b"", value)
-        expect(TypeError, "new, key %s" % value, new, value, signature)
-        expect(TypeError, "new, signature %s" % value, new, key, value)
-        expect(TypeError, "update %s" % value, new(key, signature).update, value)
-        expect(TypeError, "sha512 %s" % value, module.sha512, value)
-        for method in (new.update, new.ok):
-            arguments = (value, b"") if method is new.update else (value,)
-            expect((TypeError, AttributeError), "self %s" % value, method, *arguments)
+        shown = repr(value)
+        expect(TypeError, "key " + shown, module.verify, value, b"", signature)
+        expect(TypeError, "message " + shown, module.verify, key, value, signature)
+        expect(TypeError, "signature " + shown, module.verify, key, b"", value)
+        expect(TypeError, "new, key " + shown, new, value, signature)
+        expect(TypeError, "new, signature " + shown, new, key, value)
+        expect(TypeError, "update " + shown, new(key, signature).update, value)
+        expect(TypeError, "sha512 " + shown, module.sha512, value)
+        # A method is a function too, and may be handed anything as self.
+        expect(TypeError, "update of " + shown, new.update, value, b"")
+        expect(TypeError, "ok of " + shown, new.ok, value)
+        expect(TypeError, "sha512.update of " + shown, module.sha512.update, value, b"")
+        expect(TypeError, "digest of " + shown, module.sha512.digest, value)
+    expect(TypeError, "ok of a sha512", new.ok, module.sha512())
+    expect(TypeError, "digest of a Verifier", module.sha512.digest, new(key, signature))
+    expect(TypeError, "sha512 of 2", module.sha512, b"", b"")
     for count in (0, 1, 3, 4):
         expect(TypeError, "new of %d" % count, new, *(key, signature, key, key)[:count])
     for count in (0, 1, 2, 4):

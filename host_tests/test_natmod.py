@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: MIT
+"""The native module ota_ed25519, run: on emulated chips, and x64 in the unix port.
+
+The same cases everywhere, and the same for the module that is compiled into a firmware. What is
+tried is what is in the tree to be installed, which must be what the sources build.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import mpremote.mip
+import pytest
+
+import ed25519_cases
+import qemu
+from raw_repl import ChildLine, DeviceError, RawRepl
+from vectors.ed25519_known import RFC_8032
+
+# MP_NATIVE_ARCH_... of MicroPython's py/persistentcode.h.
+ARCHITECTURES = {"x64": 2, "armv6m": 4, "armv7emsp": 7, "xtensawin": 10, "rv32imc": 11}
+# armv7m, armv7em and armv7emdp: a Cortex-M takes code for those below it.
+LESSER = {5: "armv6m", 6: "armv6m", 8: "armv7emsp"}
+# The chip, and whose module it runs: its own, or that of a lesser one.
+PAIRS = (
+    ("unix", "x64"),
+    ("usermod", None),
+    ("armv6m", "armv6m"),
+    ("armv7m", "armv7m"),
+    ("armv7m", "armv6m"),
+    ("armv7emsp", "armv7emsp"),
+    ("rv32imc", "rv32imc"),
+)
+DEVICE = Path(__file__).parent / "mp" / "natmod_device.py"
+KNOWN = [
+    ed25519_cases.Case("RFC 8032", True, *map(bytes.fromhex, (key, message, signature)))
+    for key, signature, message in RFC_8032
+]
+CASES = [*KNOWN, *ed25519_cases.read()]
+LENGTHS = (0, 1, 111, 112, 113, 127, 128, 129, 239, 240, 241, 256, 1000)
+
+
+class Device:
+    """The functions of natmod_device.py."""
+
+    def __init__(self, repl):
+        self.run = repl.run
+        self.run(DEVICE.read_text())
+
+    def put(self, name, data):
+        for start in range(0, len(data), 512):
+            self.run(f"put({name!r}, bytes.fromhex({data[start : start + 512].hex()!r}))")
+
+    def judge(self, cases, function="verdicts", at_once=8):
+        letters = ""
+        for start in range(0, len(cases), at_once):
+            lines = [
+                " ".join(part.hex() for part in (case.key, case.message, case.signature))
+                for case in cases[start : start + at_once]
+            ]
+            letters += self.run(function + "({!r})".format("\n".join(lines))).strip()
+        return letters
+
+
+def expected(cases):
+    return "".join("Y" if case.good else "n" for case in cases)
+
+
+@pytest.fixture(scope="session")
+def start(built):
+    """start(chip): a context manager with a Device, its MicroPython freshly started."""
+
+    @contextlib.contextmanager
+    def unix(program):
+        line = ChildLine([program, "host_tests/mp/raw_repl_server.py"])
+        try:
+            yield RawRepl(line)
+        finally:
+            line.close()
+
+    @contextlib.contextmanager
+    def start(chip):
+        name = {"unix": "micropython"}.get(chip, f"micropython-{chip}")
+        program = built(f"bin/{name}")
+        runs = qemu.repl(chip, program) if chip in qemu.MACHINES else unix(program)
+        with runs as repl:
+            yield Device(repl)
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def get(repo):
+    path = repo / "lib" / "ed25519" / "ota_ed25519_get.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def modules(built, repo, architecture):
+    """Those to try: what is in the tree, and what this machine's compiler builds if it is another
+    than the one that made that."""
+    folder = repo / "lib" / "ed25519" / f"{architecture}_6.3"
+    fresh = built(f"natmod/{architecture}/ota_ed25519.mpy")
+    if not folder.exists():
+        return [fresh.read_bytes()]
+    kept = (folder / "ota_ed25519.mpy").read_bytes()
+    if fresh.with_name("compiler.txt").read_text() == (folder / "compiler.txt").read_text():
+        assert kept == fresh.read_bytes(), "not what the sources build: run `make natmod`"
+        return [kept]
+    return [kept, fresh.read_bytes()]
+
+
+@pytest.mark.parametrize(("chip", "architecture"), PAIRS, ids=lambda name: name or "built-in")
+def test_runs_on(chip, architecture, start, built, repo, get):
+    for module in modules(built, repo, architecture) if architecture else (None,):
+        with start(chip) as device:
+            if module:
+                device.put("ota_ed25519.mpy", module)
+                # There is no folder for the Cortex-M3, which runs what the M0 does.
+                wanted = get.folder(int(device.run("print(sys.implementation._mpy)")))
+                assert wanted == f"{architecture}_6.3" or architecture == "armv7m"
+            assert device.judge(CASES) == expected(CASES)
+            honest_and_not = ed25519_cases.read()[20:30]
+            assert device.judge(honest_and_not, "together", 10) == expected(honest_and_not)
+            assert device.run(f"sha512s({LENGTHS})").split() == [
+                hashlib.sha512(bytes(index & 255 for index in range(length))).hexdigest()
+                for length in LENGTHS
+            ]
+            assert device.run("misuse()").split("\n") == ["", ""]
+
+
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "armv7m"])
+def test_is_what_the_sources_build(architecture, built, repo):
+    assert modules(built, repo, architecture)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_is_for_the_architecture_of_its_folder(architecture, repo):
+    module = repo / "lib" / "ed25519" / f"{architecture}_6.3" / "ota_ed25519.mpy"
+    assert module.read_bytes()[:3] == bytes((*b"M\6", ARCHITECTURES[architecture] << 2 | 3))
+
+
+def test_no_board_loads_a_module_of_another_architecture(start, repo):
+    module = (repo / "lib" / "ed25519" / "armv7emsp_6.3" / "ota_ed25519.mpy").read_bytes()
+    with start("armv6m") as device:
+        device.put("ota_ed25519.mpy", module)
+        with pytest.raises(DeviceError, match="incompatible"):
+            device.run("import ota_ed25519")
+
+
+# ---- getting it onto a board
+
+
+@pytest.mark.parametrize(
+    ("number", "architecture"),
+    {**{number: name for name, number in ARCHITECTURES.items()}, **LESSER}.items(),
+)
+def test_the_folder_that_a_board_asks_for_exists(number, architecture, get, repo):
+    folder = get.folder(6 | 3 << 8 | number << 10)
+    assert folder == f"{architecture}_6.3"
+    assert (repo / "lib" / "ed25519" / folder / "ota_ed25519.mpy").exists()
+
+
+def test_the_flags_of_a_riscv_are_not_part_of_its_architecture(get):
+    assert get.folder(6 | 3 << 8 | 11 << 10 | 1 << 16) == "rv32imc_6.3"
+
+
+@pytest.mark.parametrize("number", [0, 1, 3, 9, 12, 15])
+def test_an_architecture_without_a_build_is_told_so(number, get):
+    with pytest.raises(NotImplementedError, match=r"for .+ in Python here"):
+        get.folder(6 | 3 << 8 | number << 10)
+
+
+@pytest.mark.parametrize("version", [(6, 2), (7, 3), (5, 3)])
+def test_another_mpy_version_is_told_so(version, get):
+    with pytest.raises(NotImplementedError, match=r"version %d\.%d" % version):
+        get.folder(version[0] | version[1] << 8 | 4 << 10)
+
+
+@pytest.fixture(scope="module")
+def served(repo):
+    """URL of the root folder."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=repo)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class FolderTransport:
+    """A folder of this machine in the place of a board's file system, for mpremote."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def fs_exists(self, path):
+        return (self.folder / path.lstrip("/")).exists()
+
+    def fs_mkdir(self, path):
+        (self.folder / path.lstrip("/")).mkdir()
+
+    def fs_writefile(self, path, data, progress_callback=None):
+        (self.folder / path.lstrip("/")).write_bytes(data)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("source", ["url", "folder"])
+def test_mpremote_installs_a_folder(source, architecture, served, repo, tmp_path):
+    path = f"lib/ed25519/{architecture}_6.3"
+    package = f"{served}/{path}" if source == "url" else f"{repo / path}/package.json"
+    mpremote.mip._install_package(
+        FolderTransport(tmp_path), package, index="", target="/lib", version=None, mpy=True
+    )
+    installed = tmp_path / "lib" / "ota_ed25519.mpy"
+    assert installed.read_bytes() == (repo / path / "ota_ed25519.mpy").read_bytes()
+
+
+def test_a_board_installs_what_fits_it(served, micropython, built, repo, tmp_path):
+    mpremote.mip._install_package(
+        FolderTransport(tmp_path), f"{served}/lib/ed25519", "", "/", version=None, mpy=True
+    )
+    libraries = built("src/micropython") / "lib" / "micropython-lib"
+    mip = next(libraries.glob("*/mip")), next(libraries.glob("*/requests"))
+    case = KNOWN[0]
+    done = subprocess.run(
+        [micropython, "-c", "import ota_ed25519_get\n"
+         f"ota_ed25519_get.install({served + '/lib/ed25519/'!r}, target={str(tmp_path)!r})\n"
+         "import ota_ed25519\n"
+         f"print(ota_ed25519.verify({case.key}, {case.message}, {case.signature}))"],
+        env={"MICROPYPATH": ":".join(map(str, (".frozen", tmp_path, *mip)))},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
