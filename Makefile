@@ -84,8 +84,9 @@ $(BIN)/micropython-usermod: $(UNIX) $(wildcard lib/ed25519/*.[chS] lib/ed25519/*
 
 RELEASED := x64 armv6m armv7emsp rv32imc xtensawin
 MODULES := $(foreach arch,$(RELEASED) armv7m,build/natmod/$(arch)/ota_ed25519.mpy)
-NATMOD := tools/setup/natmod.sh $(wildcard lib/ed25519/natmod/* lib/ed25519/*.[chS])
-$(MODULES): build/natmod/%/ota_ed25519.mpy: $(NATMOD) build/.source build/.chips build/venv/.stamp
+NATMOD := tools/setup/natmod.sh $(wildcard lib/ed25519/natmod/* lib/ed25519/*.[chS]) \
+    build/.source build/.chips
+$(MODULES): build/natmod/%/ota_ed25519.mpy: $(NATMOD) | build/venv/.stamp
 	@$< $*
 build/natmod/xtensawin/ota_ed25519.mpy: build/.clang $(wildcard tools/setup/xtensa/*)
 
@@ -94,6 +95,10 @@ natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519
 	@for arch in $(RELEASED); do \
 	    cp build/natmod/$$arch/{ota_ed25519.mpy,compiler.txt} lib/ed25519/$${arch}_6.3/ || exit 1; \
 	done
+
+.PHONY: chips
+chips: setup ## get and build what the tests on emulated chips need
+chips: $(CHIPS) $(BIN)/micropython-usermod $(MODULES) build/.rp2 build/.node
 
 .PHONY: lock
 lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock
@@ -104,15 +109,15 @@ lock: build/venv/.stamp ## choose the newest Python packages and write requireme
 # ---- checks
 
 .PHONY: test
-test: setup ## all tests, on CPython and on MicroPython 64- and 32-bit
+test: chips ## all tests, on CPython and on MicroPython 64- and 32-bit
 	$(PYTEST) -n auto --dist worksteal $(ARGS)
 
 .PHONY: test-fast
-test-fast: setup ## the tests that take under a minute together
+test-fast: chips ## the tests that take under a minute together
 	$(PYTEST) -n auto --dist worksteal -m "not slow" $(ARGS)
 
 .PHONY: soak
-soak: setup ## all tests, those over many cases with far more of them
+soak: chips ## all tests, those over many cases with far more of them
 	SOAK=1 $(PYTEST) -n auto --dist worksteal $(ARGS)
 
 .PHONY: fuzz-ed25519

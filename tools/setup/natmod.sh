@@ -9,7 +9,8 @@ arch=$1
 folder=$BUILD/natmod/$arch
 out=$folder/ota_ed25519.mpy
 mpy=$BUILD/src/micropython
-PATH=$BUILD/venv/bin:$ROOT/tools/setup/xtensa:$PATH
+PATH=$BUILD/venv/bin:$PATH
+[ -e "$BUILD/clang/clang" ] && PATH=$ROOT/tools/setup/xtensa:$PATH
 lock
 
 [ -e "$mpy/py/dynruntime.mk" ] || lacking "natmod $arch" "needs MicroPython's source" "$out"
