@@ -53,6 +53,20 @@
     adcs \a, \u
     .endm
 
+// \a squared -> \a, the high word, and \t, the low word; u, v are lost. 10 cycles.
+    .macro sqr32 a, t, u, v
+    uxth \t, \a
+    lsrs \a, #16
+    movs \u, \t
+    muls \u, \a
+    muls \t, \t
+    muls \a, \a
+    lsls \v, \u, #17
+    lsrs \u, #15
+    adds \t, \v
+    adcs \a, \u
+    .endm
+
 // (\a, \b) -= (\c, \d), then its magnitude; \s becomes the sign.
     .macro distance64 a, b, c, d, s
     subs \a, \c
@@ -67,49 +81,71 @@
     .section .text.field, "ax", %progbits
     .balign 4
 
-// (r4, r5) * (r6, r7) -> r6, r7, r4, r5. Loses r0-r3, r8-r10. 80 cycles.
+// (r4, r5) * (r6, r7) -> r4-r7. Loses r0-r3, r8-r10. 80 cycles.
 mul64:
     subs r0, r4, r5
     sbcs r2, r2
     eors r0, r2
-    subs r0, r2             // |a0 - a1|
+    subs r0, r2             // |b0 - b1|
     subs r1, r7, r6
     sbcs r3, r3
     eors r1, r3
-    subs r1, r3             // |b1 - b0|
+    subs r1, r3             // |a1 - a0|
     eors r2, r3
     mov r8, r2              // sign of M
     mov r9, r0
-    mul32 r4, r6, r0, r2, r3
-    mul32 r5, r7, r0, r2, r3
-    mov r10, r6
+    mul32 r6, r4, r0, r2, r3
+    mul32 r7, r5, r0, r2, r3
+    mov r10, r4
     mov r0, r9
-    mul32 r0, r1, r2, r3, r6
-    movs r3, #0             // L = r10, r4   H = r7, r5   M = r1, r0
-    adds r4, r7             // T
-    adcs r5, r3
-    mov r6, r10
-    adds r7, r4, r6
-    adcs r4, r5
-    adcs r5, r3
+    mul32 r0, r1, r2, r3, r4
+    mov r4, r10             // L = r4, r6   H = r5, r7   M = r1, r0
+    movs r3, #0
     mov r2, r8
     eors r1, r2
     eors r0, r2
+    adds r6, r5             // T
+    adcs r7, r3
+    adds r5, r6, r4
+    adcs r6, r7
+    adcs r7, r3
     lsrs r3, r2, #1
-    adcs r7, r1
-    adcs r4, r0
-    adcs r5, r2
+    adcs r5, r1
+    adcs r6, r0
+    adcs r7, r2
+    bx lr
+
+// (r6, r7) squared -> r4-r7. Loses r0-r3. 45 cycles.
+sqr64:
+    subs r0, r6, r7
+    sbcs r2, r2
+    eors r0, r2
+    subs r0, r2             // |a0 - a1|
+    sqr32 r6, r4, r1, r2
+    sqr32 r7, r5, r1, r2
+    sqr32 r0, r1, r2, r3
+    movs r3, #0             // L = r4, r6   H = r5, r7   M = - r1, r0
+    adds r6, r5             // T
+    adcs r7, r3
+    adds r5, r6, r4
+    adcs r6, r7
+    adcs r7, r3
+    subs r5, r1
+    sbcs r6, r0
+    sbcs r7, r3
     bx lr
 
 // Four words at r0 times four words at r1 -> eight words at r12, which moves on behind them.
 // Gives back r0 and r1. Loses r2-r11.
 mul128:
     push {r0, r1, lr}
-    ldm r0!, {r4-r7}
+    cmp r0, r1
+    beq sqr128
+    ldm r1!, {r4-r7}
     distance64 r4, r5, r6, r7, r2
-    ldm r1!, {r0, r3, r6, r7}
-    distance64 r6, r7, r0, r3, r1
-    eors r2, r1
+    ldm r0, {r0, r1, r6, r7}
+    distance64 r6, r7, r0, r1, r3
+    eors r2, r3
     mov r11, r2             // sign of M
     bl mul64
     mov r0, r11
@@ -117,52 +153,72 @@ mul128:
     eors r5, r0
     eors r6, r0
     eors r7, r0
-    push {r4-r7}            // M: words 2, 3, 0, 1
+    push {r4-r7}            // M
     ldr r0, [sp, #16]
     ldr r1, [sp, #20]
-    ldm r0!, {r4, r5}
-    ldm r1!, {r6, r7}
+    ldm r0!, {r6, r7}
+    ldm r1!, {r4, r5}
     bl mul64
-    push {r4-r7}            // L: words 2, 3, 0, 1
+    push {r4-r7}            // L
     ldr r0, [sp, #32]
     ldr r1, [sp, #36]
-    ldr r4, [r0, #8]
-    ldr r5, [r0, #12]
-    ldr r6, [r1, #8]
-    ldr r7, [r1, #12]
-    bl mul64                // H: r6, r7, r4, r5
-    pop {r0-r3}
-    adds r6, r0             // T
-    adcs r7, r1
-    movs r0, #0
-    adcs r4, r0
-    adcs r5, r0
-    mov r1, r12
-    stm r1!, {r2, r3}
-    adds r2, r6
-    adcs r3, r7
-    adcs r6, r4
-    adcs r7, r5
-    adcs r4, r0
-    adcs r5, r0
-    mov r0, r11
-    lsrs r0, #1
-    ldr r0, [sp, #8]
-    adcs r2, r0
-    ldr r0, [sp, #12]
-    adcs r3, r0
-    ldr r0, [sp, #0]
-    adcs r6, r0
-    ldr r0, [sp, #4]
-    adcs r7, r0
-    mov r0, r11
-    adcs r4, r0
-    adcs r5, r0
-    stm r1!, {r2, r3, r6, r7}
-    stm r1!, {r4, r5}
-    mov r12, r1
-    add sp, #16
+    ldr r6, [r0, #8]
+    ldr r7, [r0, #12]
+    ldr r4, [r1, #8]
+    ldr r5, [r1, #12]
+    bl mul64                // H
+1:  pop {r0-r3}
+    adds r4, r2             // T
+    adcs r5, r3
+    movs r2, #0
+    adcs r6, r2
+    adcs r7, r2
+    mov r3, r12
+    stm r3!, {r0, r1}
+    mov r12, r3
+    adds r0, r4
+    adcs r1, r5
+    adcs r4, r6
+    adcs r5, r7
+    adcs r6, r2
+    adcs r7, r2
+    mov r2, r11
+    lsrs r2, #1
+    pop {r2, r3}
+    adcs r0, r2
+    adcs r1, r3
+    pop {r2, r3}
+    adcs r4, r2
+    adcs r5, r3
+    mov r2, r11
+    adcs r6, r2
+    adcs r7, r2
+    mov r3, r12
+    stm r3!, {r0, r1, r4-r7}
+    mov r12, r3
     pop {r0, r1, pc}
+
+sqr128:
+    ldm r0!, {r4-r7}
+    distance64 r6, r7, r4, r5, r2
+    bl sqr64
+    mvns r4, r4
+    mvns r5, r5
+    mvns r6, r6
+    mvns r7, r7
+    push {r4-r7}            // M, whose sign is always the same
+    movs r0, #0
+    mvns r0, r0
+    mov r11, r0
+    ldr r0, [sp, #16]
+    ldm r0!, {r6, r7}
+    bl sqr64
+    push {r4-r7}            // L
+    ldr r0, [sp, #32]
+    ldr r6, [r0, #8]
+    ldr r7, [r0, #12]
+    bl sqr64                // H
+    b 1b
 
 // Magnitude of (the four words at r1) - (the four behind them) -> four words at r0, which moves
 // on behind them. r2 becomes the sign; r1, r3-r7 are lost.
@@ -192,8 +248,8 @@ distance128:
 
 // void fe_mul(fe *r, const fe *a, const fe *b)
 //
-// The stack, in words from sp: 0 L, 8 H, 16 M, 24 magnitudes of the differences, then T,
-// 32 r, a, b and what belongs to the caller.
+// The stack, in words from sp: 0 sign of M, 1 M, 9 L, 17 H, 25 magnitudes of the differences,
+// then T, 33 r, a, b and what belongs to the caller.
     function fe_mul
     push {r4-r7, lr}
     mov r4, r8
@@ -205,26 +261,31 @@ distance128:
     mov r0, sp
     mov r12, r0
     add r0, sp, #4 * 24
-    bl distance128
     mov r8, r2
-    ldr r1, [sp, #4 * 34]
+    mov r9, r1
     bl distance128
     mov r1, r8
+    mov r8, r2
+    cmp r1, r9
+    beq 1f
+    bl distance128
+1:  mov r1, r8
     eors r2, r1
     mvns r2, r2             // the differences are a0 - a1 and b0 - b1, so M is less their product
     push {r2}
+    mov r1, r0
+    subs r1, #16            // for a square, the first difference once more
+    add r0, sp, #4 * 25
+    bl mul128               // M
     ldr r0, [sp, #4 * 34]
     ldr r1, [sp, #4 * 35]
     bl mul128               // L
     adds r0, #16
     adds r1, #16
     bl mul128               // H
-    add r0, sp, #4 * 25
-    add r1, sp, #4 * 29
-    bl mul128               // M
     pop {r2}
 
-    add r0, sp, #4 * 4
+    add r0, sp, #4 * 12
     ldm r0!, {r4-r7}
     ldm r0!, {r1, r3}
     adds r4, r1
@@ -239,21 +300,21 @@ distance128:
     stm r0!, {r4-r7}
 
     // Twice: T + X + (M ^ sign) + what is carried, r3. X is the low half of L, then the high half
-    // of H; the results go to words 4 to 7 and 8 to 11.
+    // of H; the results go to the high half of L and the low half of H.
     mov r8, r2
     lsrs r3, r2, #31
-    add r0, sp, #4 * 16
-    mov r9, r0
-    add r0, sp, #4 * 4
-    mov r12, r0
     mov r0, sp
+    mov r9, r0              // M
+    add r0, sp, #4 * 12
+    mov r12, r0
+    add r0, sp, #4 * 8
     bl middle
     add r3, r10
-    add r0, sp, #4 * 12
+    add r0, sp, #4 * 20
     bl middle
     add r3, r10
     add r3, r8              // the sign is also the word above M
-    add r0, sp, #4 * 12
+    add r0, sp, #4 * 20
 3:  ldr r1, [r0]
     adds r1, r3
     stm r0!, {r1}
@@ -261,31 +322,42 @@ distance128:
     movs r3, #1
     b 3b
 
-    // Words 0 to 7, plus 38 times words 8 to 15.
+    // These 16 words, the low 8 and 38 times the high 8, two at a time.
 4:  ldr r0, [sp, #4 * 32]
-    mov r1, sp
-    add r2, sp, #4 * 8
+    add r1, sp, #4 * 8
+    add r2, sp, #4 * 16
     mov r8, r2
-    movs r2, #38
-    movs r3, #0
     movs r7, #0             // carried on
-5:  ldr r4, [r1, #32]
-    lsrs r6, r4, #16
-    uxth r4, r4
+5:  ldr r3, [r1, #32]
+    ldr r5, [r1, #36]
+    lsrs r4, r3, #16
+    lsrs r6, r5, #16
+    uxth r3, r3
+    uxth r5, r5
+    movs r2, #38
+    muls r3, r2
     muls r4, r2
+    muls r5, r2
     muls r6, r2
-    adds r4, r7
-    lsls r5, r6, #16
+    adds r3, r7
+    lsrs r7, r4, #16
+    adds r5, r7
+    lsls r4, r4, #16
+    lsls r2, r6, #16
     lsrs r7, r6, #16
-    adds r4, r5
-    adcs r7, r3
-    ldm r1!, {r5}
-    adds r4, r5
-    adcs r7, r3
-    stm r0!, {r4}
+    adds r3, r4
+    adcs r5, r2
+    movs r2, #0
+    adcs r7, r2
+    ldm r1!, {r4, r6}
+    adds r3, r4
+    adcs r5, r6
+    adcs r7, r2
+    stm r0!, {r3, r5}
     cmp r1, r8
     bne 5b
 
+    movs r3, #0
     add sp, #4 * 35
     pop {r1, r2, r4, r5}
     mov r8, r1
