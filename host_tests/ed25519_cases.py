@@ -11,8 +11,8 @@ Most refused cases take signing with keys, nonces and hashes that no honest sign
 verifier without the rule that they are for would accept them. Each case states what it was made
 to be, and the oracle has to agree. Nothing here is random: every run makes the same cases.
 
-`edges()` are those of the file, which every chip can run; `torsion_mixes()`, `encodings()`,
-`flips()` and `lengths()` are more of the same, for tests on the host.
+`edges()` are those of the file, which every chip can run; `torsion_mixes()`, `small_pairs()`,
+`encodings()`, `flips()` and `lengths()` are more of the same, for tests on the host.
 """
 
 import hashlib
@@ -495,6 +495,17 @@ def encodings() -> Iterator[Case]:
         assert decode(data) is None
         yield forge("key not canonical", False, A, NONCE, key=data)
         yield forge("R not canonical", False, A, NONCE, r=data)
+
+
+def small_pairs() -> Iterator[Case]:
+    """A and R of small order, every encoding of one with every encoding of the other, S = 0.
+
+    The 196 that ZIP 215 wants accepted; a strict verifier accepts none.
+    """
+    strings = [data for point in TORSION for data in lax_encodings(point)]
+    for key in strings:
+        for r in strings:
+            yield case("key and R of small order", False, key, b"Zcash", r, 0)
 
 
 def flips() -> Iterator[Case]:

@@ -143,6 +143,10 @@ def test_torsion_in_key_and_r(verifier):
     assert check(verifier, made(ed25519_cases.torsion_mixes)) > 100
 
 
+def test_every_pair_of_small_orders(verifier):
+    assert check(verifier, made(ed25519_cases.small_pairs)) == 14 * 14
+
+
 def test_every_encoding_that_is_not_canonical(verifier):
     assert check(verifier, made(ed25519_cases.encodings)) == 2 * (2 * 19 + 2)
 
