@@ -75,7 +75,7 @@ from hashlib import sha256
 from ota import const
 from ota.errors import ClockError, ExpiredError, StoreError, TrustError
 
-from .keys import Authority, Votes, ed25519_scheme, read_keyids, read_keys
+from .keys import Authority, Votes, ed25519_scheme, read_keyids, read_keys, sha512
 from .paths import matches, quote
 from .reader import Reader
 
@@ -407,8 +407,6 @@ class Client:
         """
         sums = {"sha256": sha256()}
         if "sha512" in meta:
-            from .sha512 import sha512
-
             sums["sha512"] = sha512()
         votes = Votes(authority)
 

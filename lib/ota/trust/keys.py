@@ -22,6 +22,11 @@ from hashlib import sha256
 from ota import const
 from ota.errors import TrustError
 
+try:
+    import ota_ed25519 as native  # lib/ed25519, in C
+except (ImportError, ValueError):  # ValueError: an .mpy for another chip
+    native = None
+
 _KEYS = const(64)  # keys of one document, and of one role
 _NAME = const(64)  # characters of a scheme or a key type
 _KEYID = const(128)  # characters; usually 64
@@ -31,11 +36,20 @@ _SIGNATURE = const(1024)  # characters of "sig", the same key's: 1024
 
 def ed25519_scheme():
     """Return a new scheme table with ed25519 in it."""
-    try:
-        from ota_ed25519 import Verifier
-    except ImportError:
+    if native:
+        Verifier = native.Verifier
+    else:
         from .ed25519 import Verifier
     return {"ed25519": (("ed25519",), _unhex, Verifier)}
+
+
+def sha512():
+    """Return a new hash."""
+    if native:
+        return native.sha512()
+    from .sha512 import sha512
+
+    return sha512()
 
 
 def read_keys(r, schemes):
