@@ -41,12 +41,11 @@
 
 #define LO t5
 #define T t6
-#define C0 s8 // carry into words with an even number
-#define C1 s9 // carry into words with an odd number
-#define AT s10 // where the next word of the product goes
+#define C s8 // carry
+#define AT s9 // where the next word of the product goes
 #define END t0
 
-#define FRAME 112 // 16 words of a product, 12 registers
+#define FRAME 112 // 16 words of a product, 11 registers
 
 #ifdef __riscv_compressed
 #define CALL c.jal
@@ -57,25 +56,25 @@
     .option norelax
     .text
 
-// (\carry_out, \out) = \in + A * \b + \carry, which is below 2^64
-.macro multiply_add out, in, b, carry, carry_out
+// (\carry, \out) = \in + A * \b + C, which is below 2^64
+.macro multiply_add out, in, b, carry=C
     mul LO, A, \b
-    add LO, LO, \carry
-    sltu T, LO, \carry
-    mulhu \carry_out, A, \b
-    add \carry_out, \carry_out, T
+    add LO, LO, C
+    sltu T, LO, C
     add \out, \in, LO
-    sltu T, \out, LO
-    add \carry_out, \carry_out, T
+    sltu LO, \out, LO
+    mulhu \carry, A, \b
+    add \carry, \carry, T
+    add \carry, \carry, LO
 .endm
 
 // Row \i of a square, 0 < \i < 7: A is word \i, which takes its own place in 2a; the word after it
 // has to be 2 * a word alone, without the bit that comes from below.
-.macro square_row i, b, next, carry, out, out2
+.macro square_row i, b, next, out, out2
     lw A, 4 * \i(a1)
     mv \b, A
     andi \next, \next, -2
-    li \carry, 0
+    li C, 0
     CALL .Lword\i
     sw \out, 8 * \i(sp)
     sw \out2, 8 * \i + 4(sp)
@@ -121,25 +120,27 @@ fe_mul:
 .Lnext:
     lw A, 0(a1)
     addi a1, a1, 4
-    li C0, 0
 
-.Lword0:
-    multiply_add WX, W0, B0, C0, C1
+.Lword0: // entered without a carry
+    mul LO, A, B0
+    add WX, W0, LO
+    sltu T, WX, LO
+    mulhu C, A, B0
+    add C, C, T
 .Lword1:
-    multiply_add W0, W1, B1, C1, C0
+    multiply_add W0, W1, B1
 .Lword2:
-    multiply_add W1, W2, B2, C0, C1
+    multiply_add W1, W2, B2
 .Lword3:
-    multiply_add W2, W3, B3, C1, C0
+    multiply_add W2, W3, B3
 .Lword4:
-    multiply_add W3, W4, B4, C0, C1
+    multiply_add W3, W4, B4
 .Lword5:
-    multiply_add W4, W5, B5, C1, C0
+    multiply_add W4, W5, B5
 .Lword6:
-    multiply_add W5, W6, B6, C0, C1
+    multiply_add W5, W6, B6
 .Lword7:
-    multiply_add W6, W7, B7, C1, C0
-    mv W7, C0
+    multiply_add W6, W7, B7, W7
     ret
 
 .Lsquare:
@@ -158,21 +159,20 @@ fe_mul:
     double B2, B1
     add B1, B1, B1
     mv A, B0
-    li C0, 0
     CALL .Lword0
     sw WX, 0(sp)
     sw W0, 4(sp)
-    square_row 1, B1, B2, C1, W0, W1
-    square_row 2, B2, B3, C0, W1, W2
-    square_row 3, B3, B4, C1, W2, W3
-    square_row 4, B4, B5, C0, W3, W4
-    square_row 5, B5, B6, C1, W4, W5
-    square_row 6, B6, B7, C0, W5, W6
+    square_row 1, B1, B2, W0, W1
+    square_row 2, B2, B3, W1, W2
+    square_row 3, B3, B4, W2, W3
+    square_row 4, B4, B5, W3, W4
+    square_row 5, B5, B6, W4, W5
+    square_row 6, B6, B7, W5, W6
     lw A, 28(a1)
     slli A, A, 1
     srli A, A, 1
     mv B7, A
-    li C1, 0
+    li C, 0
     CALL .Lword7
     mv B6, W6
     mv B7, W7
@@ -203,7 +203,6 @@ fe_mul:
     lw W6, 24(sp)
     lw W7, 28(sp)
     li A, 38
-    li C0, 0
     CALL .Lword0
     mul a2, W7, A // at most 38 * 38
     sw WX, 0(a0)
@@ -225,7 +224,6 @@ fe_mul:
     lw s7, 96(sp)
     lw s8, 100(sp)
     lw s9, 104(sp)
-    lw s10, 108(sp)
     addi sp, sp, FRAME
     addi a0, a0, 32
     li a4, 1
@@ -246,7 +244,6 @@ fe_mul:
     sw s7, 96(sp)
     sw s8, 100(sp)
     sw s9, 104(sp)
-    sw s10, 108(sp)
     li W0, 0
     li W1, 0
     li W2, 0
