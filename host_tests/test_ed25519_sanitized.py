@@ -14,11 +14,11 @@ from ed25519_fuzz import target
 from ed25519_fuzz.target import Crash, Target, frame
 
 BUILDS = {
-    "portable": ("-O1", *target.SANITIZERS, target.PORTABLE),
+    "portable": ("-O3", *target.SANITIZERS, target.PORTABLE),
     "host": ("-O1", *target.SANITIZERS),
-    "optimized": ("-O3", *target.SANITIZERS, target.PORTABLE),
     "32-bit": ("-Os", "-m32", *target.SANITIZERS),
 }
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=BUILDS, scope="module")

@@ -194,7 +194,7 @@ def test_edge_cases_are_what_their_maker_makes():
 
 def test_the_oracle_agrees_with_others():
     """Else we would be testing against ourselves."""
-    for key, message, signature in list(published())[:512:8]:
+    for key, message, signature in list(published())[:512:24]:
         assert ed25519_cases.broken_rule(key, message, signature) == 0
     for key, message, signature, result, _ in wycheproof():
         if result != "acceptable":

@@ -22,7 +22,7 @@ def main() -> int:
         report = fuzz(
             build(Path(folder)),
             args.seed,
-            args.seconds,
+            seconds=args.seconds,
             say=lambda text: print(text, file=sys.stderr, flush=True),
         )
     if args.json:

@@ -27,7 +27,12 @@ static void hit(uintptr_t feature) {
 
 // The edge of a loop taken 5 or 6 times is the same to us, 5 or 9 times is not.
 static uint8_t bucket(uint8_t n) {
-    return (uint8_t)(n < 4 ? 1 << (n - 1) : n < 8 ? 8 : n < 16 ? 16 : n < 32 ? 32 : n < 128 ? 64 : 128);
+    static const uint8_t limits[] = {1, 2, 3, 7, 15, 31, 127};
+    unsigned i = 0;
+    while (i < sizeof limits && n > limits[i]) {
+        i++;
+    }
+    return (uint8_t)(1 << i);
 }
 
 int coverage_is_new(void) {
@@ -55,10 +60,10 @@ static inline void compared(uintptr_t here, uint64_t a, uint64_t b) {
     hit(here << 8 | 0x80 | (length + 3) / 4);
 }
 
-#define TRACE(name, type)                                              \
-    void name(type a, type b);                                         \
-    void name(type a, type b) {                                        \
-        compared((uintptr_t)__builtin_return_address(0), a, b);        \
+#define TRACE(name, type)                                       \
+    void name(type a, type b);                                  \
+    void name(type a, type b) {                                 \
+        compared((uintptr_t)__builtin_return_address(0), a, b); \
     }
 TRACE(__sanitizer_cov_trace_cmp1, uint8_t)
 TRACE(__sanitizer_cov_trace_cmp2, uint16_t)

@@ -11,6 +11,7 @@ A run is replayed by its seed, a finding by its line in the form of the vector f
 
 import contextlib
 import gc
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -75,13 +76,17 @@ def _mutants(rng: random.Random, corpus: Sequence[Input]) -> Iterator[list[Input
 def fuzz(
     programs: Sequence[Path],
     seed: int,
-    seconds: float,
     *,
+    seconds: float = math.inf,
+    limit: float = math.inf,
     corpus: Sequence[Input] = (),
     stop_at: int = 10,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """Run for so long, or until there are `stop_at` findings. `corpus`: to begin with."""
+    """Run for so long, for `limit` executions, or until there are `stop_at` findings.
+
+    `corpus`: to begin with.
+    """
     corpus = list(corpus or seeds())
     given = len(corpus)
     executions = good = kept = 0
@@ -93,7 +98,7 @@ def fuzz(
         targets = [stack.enter_context(Target(program)) for program in programs]
         for batch in _mutants(random.Random(seed), corpus):
             now = time.monotonic()
-            if now - start > seconds or len(findings) >= stop_at:
+            if now - start > seconds or executions >= limit or len(findings) >= stop_at:
                 break
             if now - told > 60:
                 told = now
