@@ -88,6 +88,7 @@ def _io(operation, *args):
 
 class Boot:
     image_name = "firmware.bin"
+    slot = None
 
     def __init__(self):
         running = Partition(Partition.RUNNING)

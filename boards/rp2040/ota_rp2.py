@@ -168,7 +168,8 @@ class Boot:
         self.spare = slots[1 - number]
         if not 0 < entry - self.running.offset < self.running.size:
             raise StateError("what runs is in neither slot")
-        self.image_name = ("firmware-a.bin", "firmware-b.bin")[1 - number]
+        self.slot = "ba"[number]
+        self.image_name = "firmware-{}.bin".format(self.slot)
 
     # Records
 
@@ -326,7 +327,9 @@ class Boot:
                 if len(head) < 4:
                     raise ImageError("image is cut short")
                 kind, size = struct.unpack("<HH", head)
-                found[kind] = slot.read(at + 4, min(size, 65))  # none that counts is longer than 64
+                found[kind] = slot.read(
+                    at + 4, min(size, 65)
+                )  # none that counts is longer than 64
                 at += 4 + size
             if at != end:
                 raise ImageError("image with a damaged TLV")

@@ -38,6 +38,7 @@ class Offer:
         self.seq = custom["seq"]
         self.minseq = custom["minseq"]
         self.identity = custom["identity"]
+        self.twin = custom.get("twin")  # the identity of the same code, linked for the other slot
         self.attempt = attempt
 
 
@@ -82,9 +83,9 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
         raise NotOffered("older than what runs", seq, installed)
     if not minseq <= seq >= state["minseq"]:
         raise NotOffered("below the floor", seq, state["minseq"])
-    for key in ("kind", "chip"):
-        if custom.get(key) != device[key]:
-            raise NotOffered("not for this device", key, device[key])
+    for key in ("kind", "chip", "slot"):
+        if custom.get(key) != device.get(key):
+            raise NotOffered("not for this device", key, device.get(key))
     if device["board"] not in _get(custom, "boards", list):
         raise NotOffered("not for this device", "board", device["board"])
     if not 0 < target.length <= slot_size:

@@ -40,6 +40,7 @@ class Boot:
       chip            name of the chip as releases name it: "esp32", "esp32c3", "rp2040"
       device_id       bytes that no other device of this kind has
       image_name      file name, inside a release, of the image that fits the spare slot
+      slot            name of the spare slot as releases name it; None where one image fits any
       on_trial        True while the running image still has to be confirmed
       switch_pending  True after `try_next` or `revert` until the hard reset
     """

@@ -79,14 +79,15 @@ class Updater:
         self._booted_at = max(state.load(store)["utc"], device.get("utc", ""))
 
     @classmethod
-    def from_config(cls, path="/ota-state", log=None):
+    def from_config(cls, path="/ota-state", log=None, fetcher=None):
         """Return the updater that `mpota provision` configured in the folder `path`.
 
-        Raises StateError when something is missing there, and says what.
+        `fetcher` (ports.py) takes the place of the web servers that are named there. Raises
+        StateError when something is missing, and says what.
         """
         from ota.wiring import from_config
 
-        return from_config(cls, path, log)
+        return from_config(cls, path, log, fetcher)
 
     async def settle(self, healthy, within_s=120):
         """End the trial of the running image, if it is on trial. Call once at every start.
@@ -129,7 +130,15 @@ class Updater:
         return Watch(self._update, every_s, consent, should_continue)
 
     def status(self):
-        """Return a dict: version, seq, identity, on_trial, switch_pending, minseq, utc, last."""
+        """Return a dict: version, seq, identity, on_trial, switch_pending, boot_keys, minseq, utc,
+        verifier, last.
+
+        boot_keys: how many keys the bootloader knows that images may be signed with; None if it
+        is not one of ours. 0: it checks images for damage, not for signatures.
+        verifier: "native" or "python", what checks signatures of metadata.
+        """
+        from ota.trust.keys import native
+
         memory = state.load(self._store)
         identity = self._boot.identity(self._boot.running)
         seq, _, version = state.image(memory, identity)
@@ -139,8 +148,10 @@ class Updater:
             "identity": identity,
             "on_trial": self._boot.on_trial,
             "switch_pending": self._boot.switch_pending,
+            "boot_keys": getattr(self._boot, "boot_keys", None),
             "minseq": memory["minseq"],
             "utc": self._certain(),
+            "verifier": "native" if native else "python",
             "last": memory["last"],
         }
 
@@ -178,8 +189,10 @@ class Updater:
         """Check, ask, install, switch."""
         boot = self._boot
         found = await self._check()
-        if found.identity == boot.identity(boot.running):
-            # The bytes that run, released again: nothing but their number is new.
+        running = boot.identity(boot.running)
+        if running and running in (found.identity, found.twin):
+            # What runs, released again: nothing but its number is new.
+            found.identity = running
             self._remember_image(found)
             trial.look_back(boot, self._store)
             return Event(UP_TO_DATE, (), found)

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The one place where the parts meet: adapters and the board are imported here and only here."""
 
+import io
 import json
+import os
 import sys
 
 from ota.errors import StateError
@@ -13,6 +15,8 @@ def board():
     """Return the Boot of the chip this runs on."""
     if sys.platform == "esp32":
         from ota_esp32 import Boot
+    elif sys.platform == "rp2":
+        from ota_rp2 import Boot
     else:
         raise StateError("no update support for this platform", sys.platform)
     return Boot()
@@ -34,54 +38,69 @@ def guard(folder):
             trial.guard(boot, trial_s)
 
 
-def from_config(updater, folder, log):
+def from_config(updater, folder, log, fetcher=None):
     """Return `updater` (the class) over the parts that `folder`/config.json names."""
     from ota.adapters.clock import Clock
-    from ota.adapters.http import Http
     from ota.adapters.store import Store
     from ota.trust.client import Client
 
     device = {"groups": [], "utc": "", "headers": {}}
     device.update(_config(folder))
     for key in ("product", "board", "channel", "urls"):
-        if not device.get(key):
+        if not device.get(key) and (key != "urls" or not fetcher):
             raise StateError("configuration lacks", key)
-    ca = None
-    if device.get("ca"):
-        with _open(folder, device["ca"]) as file:
-            ca = file.read()
-    try:
-        fetcher = Http(device["urls"], ca=ca, headers=device["headers"].items())
-    except ValueError as error:
-        raise StateError("configuration is wrong", error)
+    fetcher = fetcher or _http(folder, device)
     _open(folder, "root.json").close()
+    try:
+        os.mkdir(folder)
+    except OSError:
+        pass  # it is there, unless the file system is new
     store = Store(folder)
     trust = Client(store, lambda: _open(folder, "root.json"))
     boot = board()
     device["kind"] = "firmware"
     device["chip"] = boot.chip
+    device["slot"] = boot.slot
     device["id"] = boot.device_id
     device["library"] = _library()
     return updater(boot, fetcher, store, trust, Clock(), device, log)
 
 
-def _config(folder):
+def _http(folder, device):
+    from ota.adapters.http import Http
+
+    ca = None
+    if device.get("ca"):
+        with _open(folder, device["ca"]) as file:
+            ca = file.read()
     try:
-        with open(folder + "/config.json") as file:
+        return Http(device["urls"], ca=ca, headers=device["headers"].items())
+    except ValueError as error:
+        raise StateError("configuration is wrong", error)
+
+
+def _config(folder):
+    with _open(folder, "config.json") as file:
+        try:
             config = json.load(file)
-    except OSError:
-        raise StateError("no configuration: run mpota provision", folder + "/config.json")
-    except ValueError:
-        config = None
+        except ValueError:
+            config = None
     if type(config) is not dict:
         raise StateError("configuration is not JSON", folder + "/config.json")
     return config
 
 
 def _open(folder, name):
+    """Open a file of `mpota provision`, or else what a firmware has frozen in its place."""
     try:
         return open(folder + "/" + name, "rb")
     except OSError:
+        pass
+    try:
+        from ota_factory import FILES
+
+        return io.BytesIO(FILES[name])
+    except (ImportError, KeyError):
         raise StateError("missing: run mpota provision", folder + "/" + name)
 
 

@@ -14,7 +14,7 @@ from types import ModuleType
 from mpota.commands import common
 from mpota.errors import EXIT_CODES, MpotaError, UsageError
 
-VERBS = ("init", "release", "rollout", "publish", "provision", "verify", "refresh")
+VERBS = ("init", "release", "rollout", "publish", "provision", "uf2", "verify", "refresh")
 
 
 def command(verb: str) -> ModuleType:

@@ -12,6 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 IMAGE_NAME = "firmware.bin"  # the name that an ESP32 looks for inside a release
+SLOTS = ("a", "b")  # an RP2040 looks for the image that is linked for its spare slot
 BLOCKS_SUFFIX = ".blocks"
 
 
@@ -36,6 +37,11 @@ def img_role(product: str) -> str:
 
 def release_path(product: str, board: str, version: str) -> str:
     return f"fw/{product}/{board}/{version}"
+
+
+def image_name(slot: str | None) -> str:
+    """Return the file name, inside a release, of the image for a slot. None: it fits any."""
+    return IMAGE_NAME if slot is None else f"firmware-{slot}.bin"
 
 
 def rollout_path(product: str, board: str, channel: str) -> str:

@@ -8,6 +8,7 @@ the slot, a `seq` that does not rise, a `minseq` that falls or lies above its ow
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -16,7 +17,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from mpota import esp32, files, names, rollout
+from mpota import esp32, files, names, rollout, rp2040
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
 from mpota.repository import Committed, Repository, check_no_pending, read_document
@@ -45,13 +46,29 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Release:
-    """A release that passed every check: two files and what will be signed about them."""
+class Part:
+    """An image of a release: two files and what will be signed about them."""
 
-    path: str  # fw/<product>/<board>/<version>
+    name: str
     image: bytes
     blocks: bytes
     custom: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release that passed every check. An RP2040 has an image for each slot."""
+
+    path: str  # fw/<product>/<board>/<version>
+    parts: tuple[Part, ...]
+
+    @property
+    def image(self) -> bytes:
+        return self.parts[0].image
+
+    @property
+    def custom(self) -> dict[str, Any]:
+        return self.parts[0].custom
 
 
 @dataclass(frozen=True)
@@ -112,17 +129,86 @@ def prepare(
     return _release(repository, wanted, path, app)
 
 
-def prepare_again(repository: Repository, wanted: Wanted) -> Release:
-    """Return the release `wanted.version` once more: the old bytes under a new `seq`."""
+def prepare_slots(
+    repository: Repository, wanted: Wanted, images: Sequence[Path], signer: rp2040.BootSigner
+) -> Release:
+    """Check the two links of a firmware for RP2040, firmware-a.bin and firmware-b.bin, and return
+    the release that they make. `signer` is asked for one signature for each."""
     path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
-    old = repository.images(wanted.product).get(path) or _find_old(repository, wanted, path)
-    if old is None:
+    if path in repository.images(wanted.product):
+        todo = f"choose another version, or use --again {wanted.version}"
+        raise MpotaError("released already", path, todo)
+    size = _slot_size(repository.workspace, wanted)
+    slots = (rp2040.SLOT_A, rp2040.SLOT_A + size)
+    links: dict[int, bytes] = {}
+    for file in images:
+        code = esp32.read_file(file)
+        links[rp2040.linked_for(code, slots, file)] = code
+    if len(images) != 2 or len(links) != 2:
+        todo = "give firmware-a.bin and firmware-b.bin of one build"
+        raise MpotaError("not one image for each slot", " ".join(map(str, images)), todo)
+    return _slots_release(repository, wanted, path, [links[0], links[1]], size, signer)
+
+
+def chip_of(workspace: Workspace, board: str, chip: str | None) -> str | None:
+    """Return the chip of a board, as the command line or else the settings say; None: unknown."""
+    known = workspace.settings.boards.get(board) or KNOWN_BOARDS.get(board)
+    return chip or (known.chip if known else None)
+
+
+def _slot_size(workspace: Workspace, wanted: Wanted) -> int:
+    """Return the size of the slots, which has to be that of all boards: it is in the addresses."""
+    boards = [_board(workspace, name, wanted, rp2040.CHIP, None) for name in wanted.boards]
+    for name, board in zip(wanted.boards, boards, strict=True):
+        if board.chip != rp2040.CHIP:
+            todo = "name a board with an rp2040, or give one image"
+            raise MpotaError(f"two images, but {name} has an {board.chip}", name, todo)
+    if len({board.slot for board in boards}) != 1:
+        todo = "release for boards of one flash map at a time"
+        raise MpotaError("boards with slots at different addresses", " ".join(wanted.boards), todo)
+    return boards[0].slot
+
+
+def _slots_release(
+    repository: Repository,
+    wanted: Wanted,
+    path: str,
+    links: Sequence[bytes],
+    size: int,
+    signer: rp2040.BootSigner,
+) -> Release:
+    seq, minseq = _numbers(repository, wanted)
+    images = []
+    for number, code in enumerate(links):
+        address = rp2040.XIP_BASE + rp2040.SLOT_A + number * size
+        data = rp2040.make_image(code, address, minseq, wanted.version, signer)
+        images.append(rp2040.parse_image(data, names.image_name(names.SLOTS[number])))
+        if len(data) > size:
+            what = f"image of {len(data)} bytes is larger than the slot of {size}"
+            raise MpotaError(what, path, "leave modules out")
+    parts = []
+    for slot, image, twin in zip(names.SLOTS, images, reversed(images), strict=True):
+        own = {"slot": slot, "twin": twin.identity}
+        parts.append(
+            _part(wanted, path, (seq, minseq), rp2040.CHIP, image.data, image.identity, own)
+        )
+    return Release(path, tuple(parts))
+
+
+def prepare_again(
+    repository: Repository, wanted: Wanted, signer: rp2040.BootSigner | None = None
+) -> Release:
+    """Return the release `wanted.version` once more: the old bytes under a new `seq`.
+
+    An RP2040's image holds its `minseq`, so only its code stays; `signer` is for that.
+    """
+    path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
+    old = _released(repository, wanted, path, None)
+    slots = [] if old else [_released(repository, wanted, path, slot) for slot in names.SLOTS]
+    if old is None and None in slots:
         raise MpotaError("was never released", path, "mpota verify lists what there is")
-    stored = repository.workspace.targets / old.get_prefixed_paths()[0]
-    app = esp32.parse_image(esp32.read_file(stored), stored)
-    if sha256(app.data).hexdigest() != old.hashes["sha256"]:
-        raise MpotaError("not the bytes that were signed", stored, "restore it from a copy")
-    custom = old.custom
+    stored = [_stored(repository, target) for target in ([old] if old else slots) if target]
+    custom = (old or slots[0]).custom  # type: ignore[union-attr]
     again = Wanted(
         product=wanted.product,
         boards=list(custom["boards"]),
@@ -133,7 +219,31 @@ def prepare_again(repository: Repository, wanted: Wanted) -> Release:
         mpy=custom.get("mpy"),
         frozen=custom["frozen"],
     )
-    return _release(repository, again, path, app)
+    if old:
+        return _release(repository, again, path, esp32.parse_image(*stored[0]))
+    if signer is None:
+        raise MpotaError("no key to sign for the bootloader", path, "see boot_keys in mpota.json")
+    links = [rp2040.code_of(data, file) for data, file in stored]
+    size = _slot_size(repository.workspace, again)
+    return _slots_release(repository, again, path, links, size, signer)
+
+
+def _released(
+    repository: Repository, wanted: Wanted, path: str, slot: str | None
+) -> TargetFile | None:
+    """Return the image target of a release, from the newest img role that has it."""
+    image_path = f"{path}/{names.image_name(slot)}"
+    now = repository.role(names.img_role(wanted.product)).signed.targets.get(image_path)
+    return now or _find_old(repository, wanted, image_path)
+
+
+def _stored(repository: Repository, target: TargetFile) -> tuple[bytes, Path]:
+    """Return the bytes of a target, and where they were."""
+    path = repository.workspace.targets / target.get_prefixed_paths()[0]
+    data = esp32.read_file(path)
+    if sha256(data).hexdigest() != target.hashes["sha256"]:
+        raise MpotaError("not the bytes that were signed", path, "restore it from a copy")
+    return data, path
 
 
 def _check_names(wanted: Wanted) -> str:
@@ -159,24 +269,37 @@ def _board(workspace: Workspace, name: str, wanted: Wanted, chip: str, told: int
 
 
 def _release(repository: Repository, wanted: Wanted, path: str, app: esp32.Image) -> Release:
-    seq, minseq = _numbers(repository, wanted)
-    image_path = f"{path}/{names.IMAGE_NAME}"
+    numbers = _numbers(repository, wanted)
+    return Release(path, (_part(wanted, path, numbers, app.chip, app.data, app.identity, {}),))
+
+
+def _part(
+    wanted: Wanted,
+    path: str,
+    numbers: tuple[int, int],
+    chip: str,
+    data: bytes,
+    identity: str,
+    own: dict[str, Any],
+) -> Part:
+    name = names.image_name(own.get("slot"))
     custom: dict[str, Any] = {
         "kind": "firmware",
         "boards": wanted.boards,
-        "chip": app.chip,
+        "chip": chip,
         "version": wanted.version,
-        "seq": seq,
-        "minseq": minseq,
-        "identity": app.identity,
+        "seq": numbers[0],
+        "minseq": numbers[1],
+        "identity": identity,
         "frozen": wanted.frozen,
-        "blocks": image_path + names.BLOCKS_SUFFIX,
+        "blocks": f"{path}/{name}{names.BLOCKS_SUFFIX}",
         "block": BLOCK,
         "digest": DIGEST,
+        **own,
     }
     if wanted.mpy is not None:
         custom["mpy"] = wanted.mpy
-    return Release(path, app.data, block_list(app.data), custom)
+    return Part(name, data, block_list(data), custom)
 
 
 def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:
@@ -195,10 +318,9 @@ def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:
     return seq, minseq
 
 
-def _find_old(repository: Repository, wanted: Wanted, path: str) -> TargetFile | None:
+def _find_old(repository: Repository, wanted: Wanted, image_path: str) -> TargetFile | None:
     """Look for the image in earlier versions of the img role, which stay in the folder."""
     role = names.img_role(wanted.product)
-    image_path = f"{path}/{names.IMAGE_NAME}"
     for version in range(repository.role(role).signed.version - 1, 0, -1):
         file = repository.workspace.metadata / f"{version}.{role}.json"
         if not file.exists():
@@ -216,14 +338,14 @@ def publish_release(
     """Store the files, sign the release, and in the solo profile roll it out."""
     role = names.img_role(wanted.product)
     check_no_pending(repository.workspace, role)
-    image_path = f"{release.path}/{names.IMAGE_NAME}"
-    image = TargetFile.from_data(image_path, release.image, ["sha256"])
-    image.unrecognized_fields["custom"] = release.custom
-    blocks = TargetFile.from_data(release.custom["blocks"], release.blocks, ["sha256"])
-    for target, data in ((image, release.image), (blocks, release.blocks)):
-        store(repository.workspace, target, data)
     targets = repository.role(role).signed.targets
-    targets[image.path], targets[blocks.path] = image, blocks
+    for part in release.parts:
+        image = TargetFile.from_data(f"{release.path}/{part.name}", part.image, ["sha256"])
+        image.unrecognized_fields["custom"] = part.custom
+        blocks = TargetFile.from_data(part.custom["blocks"], part.blocks, ["sha256"])
+        for target, data in ((image, part.image), (blocks, part.blocks)):
+            store(repository.workspace, target, data)
+            targets[target.path] = target
     repository.touch(role)
     paths: list[str] = []
     if repository.workspace.settings.profile == "solo":
@@ -253,7 +375,7 @@ def drop_old(repository: Repository, product: str) -> list[str]:
     paths = list(repository.images(product))
     old = [path for path in paths[: -repository.workspace.settings.keep] if path not in named]
     targets = repository.role(names.img_role(product)).signed.targets
-    for path in old:
-        image = targets.pop(f"{path}/{names.IMAGE_NAME}")
-        targets.pop(image.custom["blocks"], None)
+    for target in list(targets):
+        if target.rpartition("/")[0] in old:
+            del targets[target]
     return old

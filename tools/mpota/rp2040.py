@@ -25,7 +25,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from mpota.errors import MpotaError
 
+CHIP = "rp2040"
 XIP_BASE = 0x10000000
+SLOT_A = 0x8000  # of every flash map; slot B follows it
 RAM = (0x20000000, 0x20042000)
 SECTOR = 4096
 PAGE = 256
@@ -203,6 +205,12 @@ def _version(text: str) -> tuple[int, int, int, int]:
         n <= most for n, most in zip(numbers, (0xFF, 0xFF, 0xFFFF, 0xFFFFFFFF), strict=True)
     )
     return tuple(numbers) if fits else (0, 0, 0, 0)  # type: ignore[return-value]
+
+
+def code_of(data: bytes, path: Path | str) -> bytes:
+    """Return the code of an image, as it was before it was signed."""
+    parse_image(data, path)
+    return data[_HEADER_SIZE:][: _IMAGE.unpack_from(data)[4]]
 
 
 def linked_for(code: bytes, slots: Sequence[int], path: Path | str) -> int:

@@ -19,7 +19,7 @@ from mpota import files, names
 from mpota.errors import MpotaError
 from mpota.keys import make_key
 from mpota.repository import RoleKeys, new_repository
-from mpota.workspace import SETTINGS, Board, KeyRef, Settings, Workspace
+from mpota.workspace import SETTINGS, Board, BootKey, KeyRef, Settings, Workspace
 
 KEEP = 4  # releases in an img role: enough to look back, few enough for every device's download
 
@@ -126,6 +126,7 @@ def _build(
         },
         days=plan.days,
         keep=KEEP,
+        boot_keys=_boot_keys(folder, passphrase) if _has_bootloader(boards) else {},
     )
     workspace = Workspace(folder, settings)
     files.make_folder(workspace.targets)
@@ -135,7 +136,20 @@ def _build(
     assert done.is_done  # all keys were made above
     files.write(folder / ".gitignore", b"/keys/\n/tls/\n/public/\n/.lock\n")
     files.write(folder / SETTINGS, settings.to_json())
-    return {name: _key_file(name) for name in publics}
+    return {name: _key_file(name) for name in (*publics, *settings.boot_keys)}
+
+
+def _has_bootloader(boards: dict[str, Board]) -> bool:
+    return any(board.chip == "rp2040" for board in boards.values())
+
+
+def _boot_keys(folder: Path, passphrase: str | None) -> dict[str, BootKey]:
+    """Make the keys that a bootloader gets for good: one to sign with, one to fall back to."""
+    made = {}
+    for name in ("boot", "boot-spare"):
+        public = make_key(folder / _key_file(name), passphrase)
+        made[name] = BootKey(f"file:{_key_file(name).as_posix()}", public.keyval["public"])
+    return made
 
 
 def _key_file(name: str) -> Path:

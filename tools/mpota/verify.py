@@ -108,6 +108,7 @@ class SeenRelease:
     seq: Any
     minseq: Any
     chip: Any
+    slot: Any  # that the image is for; None: any
     length: int
     problem: str  # "" if its files are whole
 
@@ -263,7 +264,7 @@ def _list(device: _Device, source: Source, delegated: list[str], time: str) -> S
 def _release(device: _Device, source: Source, path: str) -> SeenRelease:
     image = device.follow(device.client.find(path))
     if image is None:
-        return SeenRelease(path, None, None, None, None, 0, "its role may not name it")
+        return SeenRelease(path, None, None, None, None, None, 0, "its role may not name it")
     custom = image.custom
     return SeenRelease(
         path=path.rpartition("/")[0],
@@ -271,6 +272,7 @@ def _release(device: _Device, source: Source, path: str) -> SeenRelease:
         seq=custom.get("seq"),
         minseq=custom.get("minseq"),
         chip=custom.get("chip"),
+        slot=custom.get("slot"),
         length=image.length,
         problem=_check_files(device, source, image),
     )
@@ -333,6 +335,18 @@ def _rollout(device: _Device, path: str, time: str) -> SeenRollout:
     )
 
 
+def _slots(device: _Device, rollout: Any) -> tuple[str | None, ...]:
+    """Return the slots that the release of a rollout has images for; all, if it has one of them.
+
+    A device asks for one of them, and which one changes with every update.
+    """
+    release = rollout.custom.get("release")
+    for slot in names.SLOTS:
+        if device.follow(device.client.find(f"{release}/{names.image_name(slot)}")):
+            return names.SLOTS
+    return (None,)
+
+
 def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
     """Ask the device's rule as a device that has no image yet; return its reason against, or "".
 
@@ -361,11 +375,14 @@ def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
     if type(custom.get("not_before")) is str:
         del custom["not_before"]
     try:
-        wanted, attempt = offer.wanted(facts, memory, 0, names.IMAGE_NAME, time, rollout)
-        image = device.follow(device.client.find(wanted))
-        if image is not None and image.custom:
-            facts["chip"] = image.custom.get("chip")
-        offer.fits(facts, memory, 0, _ANY_SLOT, custom["seq"], attempt, image)
+        for slot in _slots(device, rollout):
+            facts["slot"] = slot
+            name = names.image_name(slot)
+            wanted, attempt = offer.wanted(facts, memory, 0, name, time, rollout)
+            image = device.follow(device.client.find(wanted))
+            if image is not None and image.custom:
+                facts["chip"] = image.custom.get("chip")
+            offer.fits(facts, memory, 0, _ANY_SLOT, custom["seq"], attempt, image)
     except offer.NotOffered as reason:
         return " ".join(str(fact) for fact in reason.args)
     return ""

@@ -19,6 +19,8 @@ mpota.json:
     keys       name -> {"uri", "keyid"}: where the private half is
     days       role -> how long a signature on it lasts
     keep       releases that stay in an img role
+    boot_keys  name -> {"uri", "public"}: what the bootloader of an RP2040 knows; the first one
+               that is at hand signs images
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +49,15 @@ class Board:
 
 
 # MicroPython's builds that have two OTA slots, named as sys.implementation._build names them; the
-# sizes are from the partition tables in its ports/esp32.
+# sizes are from the partition tables in its ports/esp32, and from boards/rp2040/boot/flash_map.py.
 KNOWN_BOARDS = {
     "ESP32_GENERIC-OTA": Board("esp32", 0x180000),
     "SIL_WESP32": Board("esp32", 0x270000),
     "SIL_MANT1S": Board("esp32", 0x200000),
+    "OTA_PICO": Board("rp2040", 0xE8000),
+    "OTA_PICO-FLASH_4M": Board("rp2040", 0x158000),
+    "OTA_PICO_W": Board("rp2040", 0xE8000),
+    "OTA_PICO_W-FLASH_4M": Board("rp2040", 0x158000),
 }
 
 
@@ -62,6 +68,14 @@ class KeyRef:
 
 
 @dataclass(frozen=True)
+class BootKey:
+    """A key that the bootloader of an RP2040 knows."""
+
+    uri: str
+    public: str  # raw Ed25519 key in hex
+
+
+@dataclass(frozen=True)
 class Settings:
     profile: str
     products: list[str]
@@ -69,6 +83,7 @@ class Settings:
     keys: dict[str, KeyRef]
     days: dict[str, int]
     keep: int
+    boot_keys: dict[str, BootKey] = field(default_factory=dict)
 
     def to_json(self) -> bytes:
         return json.dumps(asdict(self), indent=2).encode() + b"\n"
@@ -90,6 +105,10 @@ class Settings:
                 },
                 days={role: int(days) for role, days in raw["days"].items()},
                 keep=int(raw["keep"]),
+                boot_keys={
+                    name: BootKey(str(key["uri"]), str(key["public"]))
+                    for name, key in raw.get("boot_keys", {}).items()
+                },
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MpotaError(f"bad settings ({error!r})", path, "correct them by hand") from error

@@ -2,8 +2,9 @@
 """Sign a new image, and in the solo profile roll it out.
 
 IMAGE is the application (micropython.bin) or a combined firmware.bin, from which the application
-is taken. What a device would refuse is refused here, before anything is signed. The rollout is for
-everybody unless --percent says otherwise.
+is taken; for an RP2040 the two links of a build, firmware-a.bin and firmware-b.bin. What a device
+would refuse is refused here, before anything is signed. The rollout is for everybody unless
+--percent says otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ EXAMPLE = "mpota release micropython.bin --version 1.0.0"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", metavar="IMAGE", nargs="?", type=Path, help="the image file")
+    parser.add_argument(
+        "images", metavar="IMAGE", nargs="*", type=Path, help="the image file, two for an RP2040"
+    )
     parser.add_argument("--version", metavar="VERSION", help="what people call this release")
     parser.add_argument(
         "--again",
@@ -51,8 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frozen",
         action=argparse.BooleanOptionalAction,
-        default=False,
-        help="ota is frozen in it, so it does not need the device's own library (no)",
+        help="ota is frozen in it, so it does not need the device's own library (RP2040 only)",
     )
     common.add_share(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, sign nothing")
@@ -60,12 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import names, release, rollout
+    from mpota import bootkeys, names, release, rollout, rp2040
     from mpota.errors import UsageError
     from mpota.repository import Committed, open_repository
     from mpota.workspace import open_workspace
 
-    if (args.image is None) == (args.again is None):
+    if bool(args.images) == bool(args.again):
         raise UsageError("give either IMAGE or --again VERSION", "", EXAMPLE)
     if args.group and args.percent is None:
         raise UsageError("everybody gets it, not only the group", "", "give --percent, 0 or more")
@@ -76,6 +78,8 @@ def run(args: argparse.Namespace) -> None:
     if first != rollout.NO_CHANGE and workspace.settings.profile != "solo":
         todo = "give these options to mpota rollout"
         raise UsageError("in the fleet profile a release is rolled out apart", "", todo)
+    first_board = args.board[0] if args.board else workspace.board(None)
+    two_slots = release.chip_of(workspace, first_board, args.chip) == rp2040.CHIP
     wanted = release.Wanted(
         product=workspace.product(args.product),
         boards=args.board or [workspace.board(None)],
@@ -86,19 +90,26 @@ def run(args: argparse.Namespace) -> None:
         chip=args.chip,
         slot=args.slot_size,
         mpy=None if args.mpy == "none" else args.mpy,
-        frozen=args.frozen,
+        frozen=two_slots if args.frozen is None else args.frozen,
         first=first,
     )
+    ask = common.Passphrases(args.passphrase_file).ask
+    if args.images and len(args.images) != 1 + two_slots:
+        count = "two images" if two_slots else "one image"
+        raise UsageError(f"{wanted.boards[0]} takes {count}", " ".join(map(str, args.images)))
     with workspace.lock():
         repository = open_repository(workspace)
+        signer = bootkeys.open_signer(workspace, ask) if two_slots else None
         if args.again is not None:
-            made = release.prepare_again(repository, wanted)
+            made = release.prepare_again(repository, wanted, signer)
+        elif signer:
+            made = release.prepare_slots(repository, wanted, args.images, signer)
         else:
-            made = release.prepare(repository, wanted, args.image, args.partition_table)
+            made = release.prepare(repository, wanted, args.images[0], args.partition_table)
         if args.dry_run:
             done = release.Released(made, Committed({}), {}, [])
         else:
-            keyring = workspace.keyring(common.Passphrases(args.passphrase_file).ask)
+            keyring = workspace.keyring(ask)
             done = release.publish_release(repository, made, wanted, keyring, names.utc_now())
     facts = {**done.facts(), "dry_run": args.dry_run}
     missing = done.committed.missing

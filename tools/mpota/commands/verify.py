@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> None:
     seen = verify.verify(source, trusted, now)
     lines = [f"{role.name} {role.version}, expires {role.expires}" for role in seen.roles]
     for release in seen.releases:
-        what = f"{release.path} seq {release.seq} minseq {release.minseq}, {release.length} bytes"
+        slot = "" if release.slot is None else f" for slot {release.slot}"
+        what = f"{release.path}{slot} seq {release.seq} minseq {release.minseq}"
+        what += f", {release.length} bytes"
         lines.append(f"{what}: {'bad: ' + release.problem if release.problem else 'whole'}")
     lines += [_rollout_line(rollout) for rollout in seen.rollouts]
     if seen.problems:
