@@ -10,7 +10,7 @@ export PYTHON MICROPYTHON MICROPYTHON32 MPY_CROSS MPY_DIR MPY_DIR_NEWER DEBIAN_M
 BIN := build/bin
 VENV := build/venv/bin
 PYTEST := $(VENV)/python -m pytest
-DEVICE := $(shell find lib boards -name '*.py' 2>/dev/null)
+DEVICE := $(shell find lib boards -name '*.py' -not -path '*/boot/*' -not -name manifest.py)
 RECIPE := tools/setup/lib.sh build/.choice
 
 .PHONY: help
@@ -96,9 +96,23 @@ natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519
 	    cp build/natmod/$$arch/{ota_ed25519.mpy,compiler.txt} lib/ed25519/$${arch}_6.3/ || exit 1; \
 	done
 
+# Firmware of boards/rp2040, linked for both slots; the one for the tests has their application.
+FIRMWARE := tools/setup/firmware.sh $(shell find boards/rp2040 -name '*.cmake' -o -name '*.h') \
+    $(wildcard boards/rp2040/*.py) $(wildcard lib/ed25519/*.[chS]) $(DEVICE) \
+    build/.rp2 build/.chips $(BIN)/mpy-cross
+build/rp2040/%/firmware-b.bin: $(FIRMWARE)
+	@$< build/rp2040/$* $(firstword $(subst -, ,$*))
+build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
+    build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
+	@$< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
+
+.PHONY: firmware
+firmware: build/rp2040/OTA_PICO/firmware-b.bin ## build OTA_PICO for both slots, in build/rp2040
+
 .PHONY: chips
 chips: setup ## get and build what the tests on emulated chips need
 chips: $(CHIPS) $(BIN)/micropython-usermod $(MODULES) build/.rp2 build/.node
+chips: build/rp2040/test/firmware-b.bin
 
 .PHONY: lock
 lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock

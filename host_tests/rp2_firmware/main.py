@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+import app
+
+app.start()
