@@ -326,8 +326,7 @@ export class Chip {
         work();
         this.ioQspi.forceChipSelect(1);
         this.cpu.used += 260 * 8 * 6;
-        this.clock.pass(Math.max(0, this.flash.busyUntil - this.clock.nanos),
-            () => this.resetting);
+        this.clock.passTo(this.flash.busyUntil, () => this.resetting);
     }
 
     resetUsbBoot() {
@@ -568,11 +567,12 @@ export class Chip {
                         }
                         return { why: 'idle' };
                     }
-                    clock.pass(Math.max(0, Math.min(next, clock.limit) - clock.nanos),
-                        () => this.resetting);
+                    clock.passTo(Math.min(next, clock.limit), () => this.resetting);
                     continue;
                 }
+                clock.settle();
                 clock.plan();
+                cpu.slice = Math.max(1, cpu.slice);     // an alarm may be a fraction away
                 cpu.run();
                 clock.fire();
             }

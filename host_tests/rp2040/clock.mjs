@@ -112,18 +112,21 @@ export class Clock {
         }
     }
 
-    // Time passes without the processor; its alarms are called on the way.
-    pass(nanos, until = () => false) {
+    // Time passes up to `end` without the processor; alarms are called on the way, until `until`.
+    passTo(end, until = () => false) {
         this.settle();
-        const end = this.base + nanos;
         while (this.nextAlarm <= end && !until()) {
             this.skip(Math.max(this.nextAlarm, this.base));
             this.fire();
         }
         if (!until()) {
-            this.skip(end);
+            this.skip(Math.max(end, this.base));
         }
         this.plan();
+    }
+
+    pass(nanos, until) {
+        this.passTo(this.nanos + nanos, until);
     }
 
     skip(nanos) {
