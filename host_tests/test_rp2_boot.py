@@ -704,6 +704,19 @@ def test_slot_addresses_are_fixed_for_ever():
     }
 
 
+def test_specification_has_these_numbers(repo):
+    section = (repo / "docs" / "SPEC.md").read_text().partition("## 6. RP2040")[2]
+    for this in flash_map.MAPS.values():
+        slot_kb, fs_kb = this.slot_size >> 10, this.fs_size >> 10
+        for text in (
+            *(f"0x{at:X}, {slot_kb:,} KB" for at in this.slots),
+            f"0x{this.fs:X}, {fs_kb:,} KB",
+            *(f"0x{at:X}, one sector" for at in this.records),
+        ):
+            assert f"| {text} |" in section, text
+    assert f"at 0x{flash_map.INFO_AT:X}" in section
+
+
 @pytest.mark.parametrize("name", flash_map.MAPS)
 def test_tool_reads_and_writes_the_info_page(name):
     this = flash_map.MAPS[name]
