@@ -401,8 +401,10 @@ def test_status(device):
         "identity": image.identity(V1),
         "on_trial": False,
         "switch_pending": False,
+        "boot_keys": None,
         "minseq": 0,
         "utc": device.status()["utc"],
+        "verifier": "python",
         "last": None,
     }
     device.update()
