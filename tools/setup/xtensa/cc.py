@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""clang in the place of xtensa-esp32-elf-gcc, as far as native modules need it: one C file in,
-one object out (-c -o), or assembly (-S), for the windowed calls of ESP32, S2 and S3.
+"""clang in the place of xtensa-esp32-elf-gcc, as far as native modules need it: one file of C or
+assembly in, its name last, one object (-c -o) or assembly (-S) out, for the windowed calls of
+ESP32, S2 and S3.
 
 Three things differ from what GNU makes, and MicroPython's tools/mpy_ld.py knows only GNU's:
 
@@ -56,7 +57,7 @@ def _short(line: str) -> str:
         return line
     name, to, first, last = match.groups()
     number = int(last or first, 0) if re.fullmatch(r"-?\d+", last or first) else 0
-    if name == "or" and first == last:
+    if (name == "or" and first == last) or (name == "addi" and number == 0):
         return f"\tmov.n\t{to}, {first}"
     if (
         name == "add"
@@ -69,28 +70,32 @@ def _short(line: str) -> str:
 
 
 def _call_directly(lines: list[str]) -> list[str]:
-    """Call functions of this file without a pointer: what goes through a8, where only this call
-    can want it, since the callee finds its return address there."""
-    literals = dict(
-        re.findall(r"^\t\.literal (\.L\w+), (\w+)$", "\n".join(lines), flags=re.MULTILINE)
-    )
-    defined = set(re.findall(r"^\t\.type\t(\w+),@function$", "\n".join(lines), flags=re.MULTILINE))
+    """Call functions of this file without a pointer.
+
+    This is about pointers in a8, which nothing but the call can want: the callee finds its return
+    address there. Anything in between that is not surely irrelevant leaves things as they are.
+    """
+    text = "\n".join(lines)
+    literals = dict(re.findall(r"^\t\.literal (\.L\w+), (\w+)$", text, flags=re.MULTILINE))
+    defined = set(re.findall(r"^\t\.type\t(\w+),@function$", text, flags=re.MULTILINE))
     result: list[str] = []
-    load = None  # where in `result` a8 gets the address of a function of this file
+    loaded_at, name = None, ""  # where in `result` a8 gets the address of a function of this file
     for line in lines:
         if match := re.fullmatch(r"\tl32r\ta8, (\.L\w+)", line):
-            name = literals.get(match[1])
-            load = (len(result), name) if name in defined else None
-        elif line == "\tcallx8\ta8" and load:
-            result[load[0]] = ""
-            line = f"\tcall8\t.L{load[1]}"
-            load = None
-        elif not line.startswith("\t") or re.match(r"\t[a-z0-9.]+\ta8,|\t(b|j|call)", line):
-            load = None
-        result.append(line)
-        if line.endswith(":") and line[:-1] in defined:
-            result.append(f".L{line}")  # a local name, which the assembler resolves by itself
-    used = {name for line in result for name in re.findall(r", (\.L\w+)$", line)}
+            name = literals.get(match[1], "")
+            loaded_at = len(result) if name in defined else None
+            result.append(line)
+        elif line == "\tcallx8\ta8" and loaded_at is not None:
+            del result[loaded_at]
+            result.append(f"\tcall8\t.L{name}")
+            loaded_at = None
+        else:
+            if not re.match(r"\t[a-z]", line) or re.search(r"\ba8\b|\t(b|j|call|loop)", line):
+                loaded_at = None
+            result.append(line)
+            if line[:-1] in defined and line.endswith(":"):
+                result.append(f".L{line}")  # a local name, which the assembler resolves by itself
+    used = set(re.findall(r"\tl32r\ta\d+, (\.L\w+)$", "\n".join(result), flags=re.MULTILINE))
     return [
         line
         for line in result
@@ -184,12 +189,16 @@ def main(arguments: list[str]) -> int:
     del given[where : where + 2]
     only_assembly = "-S" in given
     given = [argument for argument in given if argument not in ("-c", "-S")]
+    is_assembly = given[-1].endswith(".S")
+    step = "-E" if is_assembly else "-S"
     with tempfile.TemporaryDirectory() as folder:
         assembly = Path(folder) / "module.s"
-        done = subprocess.run([CLANG, *TARGET, *given, "-S", "-o", assembly], check=False)
+        done = subprocess.run([CLANG, *TARGET, *given, step, "-o", assembly], check=False)
         if done.returncode:
             return done.returncode
-        text = rewrite(assembly.read_text())
+        text = assembly.read_text()
+        if not is_assembly:
+            text = rewrite(text)
         if only_assembly:
             target.write_text(text)
             return 0
