@@ -32,18 +32,15 @@ static struct {
     struct run run;
 } chip;
 
-static _Noreturn void end(uint32_t how)
-{
+static _Noreturn void end(uint32_t how) {
     chip.run.end = how;
     longjmp(chip.out, 1);
 }
 
-void chip_start(void)
-{
+void chip_start(void) {
 }
 
-void chip_program(uint32_t offset, const uint8_t page[PAGE])
-{
+void chip_program(uint32_t offset, const uint8_t page[PAGE]) {
     bool cut = ++chip.run.programs == chip.cut;
     chip.run.offset = offset;
     for (uint32_t i = 0; i < PAGE && !chip.stuck; i++) {
@@ -57,24 +54,20 @@ void chip_program(uint32_t offset, const uint8_t page[PAGE])
     }
 }
 
-void chip_arm_watchdog(void)
-{
+void chip_arm_watchdog(void) {
     chip.run.watchdog++;
 }
 
-_Noreturn void chip_jump(uint32_t vectors)
-{
+_Noreturn void chip_jump(uint32_t vectors) {
     chip.run.vectors = vectors;
     end(END_JUMP);
 }
 
-_Noreturn void chip_usb(void)
-{
+_Noreturn void chip_usb(void) {
     end(END_USB);
 }
 
-struct run host_boot(uint8_t *flash, uint32_t cut, const uint8_t *keep, uint32_t stuck)
-{
+struct run host_boot(uint8_t *flash, uint32_t cut, const uint8_t *keep, uint32_t stuck) {
     memset(&chip, 0, sizeof chip);
     chip.flash = flash;
     chip.cut = cut;
@@ -86,23 +79,20 @@ struct run host_boot(uint8_t *flash, uint32_t cut, const uint8_t *keep, uint32_t
     return chip.run;
 }
 
-uint32_t host_crc32(const uint8_t *bytes, uint32_t length)
-{
+uint32_t host_crc32(const uint8_t *bytes, uint32_t length) {
     struct crc32 crc;
     crc32_init(&crc);
     return crc32_of(&crc, bytes, length);
 }
 
 void host_record(
-    struct record *record, const uint8_t *sector, uint32_t slot, uint32_t slot_size)
-{
+    struct record *record, const uint8_t *sector, uint32_t slot, uint32_t slot_size) {
     struct crc32 crc;
     crc32_init(&crc);
     record_read(record, sector, slot, slot_size, &crc);
 }
 
-uint32_t host_choose(const struct record records[2])
-{
+uint32_t host_choose(const struct record records[2]) {
     struct choice choice = choose(records);
     return choice.action | (uint32_t)choice.slot << 8;
 }
@@ -110,8 +100,7 @@ uint32_t host_choose(const struct record records[2])
 // 0: refused; 1: taken apart; 3: authentic, too. The image is copied to memory that ends with it,
 // so that a sanitizer sees any byte read beyond.
 uint32_t host_image(const uint8_t *bytes, uint32_t length, uint32_t address, const uint8_t *keys,
-    uint32_t key_count)
-{
+    uint32_t key_count) {
     struct image image;
     uint8_t *copy = malloc(length != 0 ? length : 1);
     memcpy(copy, bytes, length);
@@ -127,8 +116,7 @@ uint32_t host_image(const uint8_t *bytes, uint32_t length, uint32_t address, con
 // Judges images from standard input, each after its address and length; a line for each verdict.
 #include <stdio.h>
 
-int main(int count, char **arguments)
-{
+int main(int count, char **arguments) {
     static uint8_t bytes[1 << 20];
     uint8_t keys[KEYS_MAX * KEY_SIZE];
     uint32_t head[2];

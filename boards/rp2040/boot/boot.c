@@ -21,16 +21,14 @@ struct world {
     struct crc32 crc;
 };
 
-static void read_record(struct world *world, uint32_t k)
-{
+static void read_record(struct world *world, uint32_t k) {
     const struct info *info = &world->info;
     record_read(&world->records[k], world->flash + info->record[k], info->slot[k], info->slot_size,
         &world->crc);
 }
 
 // Programs those words of the marks that `marks` names and leaves the others as they are.
-static void write_marks(const struct world *world, uint32_t k, uint32_t marks)
-{
+static void write_marks(const struct world *world, uint32_t k, uint32_t marks) {
     uint8_t page[PAGE];
     for (uint32_t i = 0; i < PAGE; i++) {
         page[i] = i < 4 * MARKS && (marks >> i / 4 & 1) != 0 ? 0 : 0xff;
@@ -39,8 +37,7 @@ static void write_marks(const struct world *world, uint32_t k, uint32_t marks)
 }
 
 // The image is whole, as its installer left it, and linked for this slot.
-static bool check(const struct world *world, uint32_t k, struct image *image)
-{
+static bool check(const struct world *world, uint32_t k, struct image *image) {
     const struct record *record = &world->records[k];
     uint32_t slot = world->info.slot[k];
     return image_parse(image, world->flash + slot, record->length, XIP_BASE + slot)
@@ -50,8 +47,7 @@ static bool check(const struct world *world, uint32_t k, struct image *image)
 
 // It is also one that the owner signed, and no older than the owner allows: the image that was
 // confirmed last says how old that is.
-static bool prove(const struct world *world, uint32_t k, struct image *image)
-{
+static bool prove(const struct world *world, uint32_t k, struct image *image) {
     const struct record *other = &world->records[k ^ 1];
     if (!check(world, k, image)) {
         return false;
@@ -65,8 +61,7 @@ static bool prove(const struct world *world, uint32_t k, struct image *image)
 // A cut is harmless wherever it comes: before a mark the same decision is taken again, after it
 // the next one; in the middle, see each mark. Each step changes what is known about its slot, also
 // when flash does not take the mark, so no step comes twice.
-_Noreturn void boot(const uint8_t *flash)
-{
+_Noreturn void boot(const uint8_t *flash) {
     struct world world;
     struct image image;
     world.flash = flash;

@@ -55,22 +55,19 @@
 #define CRYSTAL_MHZ 12u
 #define TRIAL_MS 8300u // the counter ends at 8,388
 
-static void wait_for(uint32_t address, uint32_t bits)
-{
+static void wait_for(uint32_t address, uint32_t bits) {
     while ((REG(address) & bits) != bits) {
     }
 }
 
 // Both clocks that are switched here change over without a glitch and show their source as 1 <<
 // number when they have.
-static void select_clock(uint32_t ctrl, uint32_t source)
-{
+static void select_clock(uint32_t ctrl, uint32_t source) {
     REG(ctrl) = source;
     wait_for(ctrl + (CLK_SYS_SELECTED - CLK_SYS_CTRL), 1u << source);
 }
 
-void chip_start(void)
-{
+void chip_start(void) {
     // After a debugger's reset a watchdog may be armed, and the PLL in use, as before.
     REG(WATCHDOG_CTRL + CLEAR) = WATCHDOG_ENABLE;
     select_clock(CLK_SYS_CTRL, CLK_SYS_REF);
@@ -100,8 +97,7 @@ void chip_start(void)
 extern const uint16_t rom_functions;
 extern const uint16_t rom_lookup;
 
-static void (*rom_function(char first, char second))(void)
-{
+static void (*rom_function(char first, char second))(void) {
     typedef void (*(*lookup)(uintptr_t table, uint32_t code))(void);
     return ((lookup)(uintptr_t)rom_lookup)(
         rom_functions, (uint32_t)first | (uint32_t)second << 8);
@@ -118,8 +114,7 @@ struct flash_calls {
 // Runs from RAM with all that it uses, because flash cannot be read before it is done. No
 // interrupt can come in between: none was ever enabled.
 __attribute__((section(".ram"), noinline, long_call)) static void program_from_ram(
-    const struct flash_calls *calls, uint32_t offset, const uint8_t *page)
-{
+    const struct flash_calls *calls, uint32_t offset, const uint8_t *page) {
     calls->connect();
     calls->exit_xip();
     calls->program(offset, page, PAGE);
@@ -127,8 +122,7 @@ __attribute__((section(".ram"), noinline, long_call)) static void program_from_r
     calls->enter_xip();
 }
 
-void chip_program(uint32_t offset, const uint8_t page[PAGE])
-{
+void chip_program(uint32_t offset, const uint8_t page[PAGE]) {
     // The ROM's functions leave flash readable in a slow mode only. The second stage, the first
     // 256 bytes of this bootloader, sets up the quick one, if it is called from elsewhere.
     uint32_t boot2[PAGE / 4];
@@ -145,8 +139,7 @@ void chip_program(uint32_t offset, const uint8_t page[PAGE])
     program_from_ram(&calls, offset, page);
 }
 
-void chip_arm_watchdog(void)
-{
+void chip_arm_watchdog(void) {
     REG(WATCHDOG_SCRATCH4) = 0; // what the ROM would take for an address to jump to
     REG(PSM_WDSEL) = PSM_ALL_BUT_OSCILLATORS; // reset the chip: 0, as after power-on, is nothing
     REG(WATCHDOG_TICK) = WATCHDOG_TICK_ENABLE | CRYSTAL_MHZ; // 1 us
@@ -154,8 +147,7 @@ void chip_arm_watchdog(void)
     REG(WATCHDOG_CTRL) = WATCHDOG_ENABLE; // also while a debugger holds the cores
 }
 
-_Noreturn void chip_jump(uint32_t vectors)
-{
+_Noreturn void chip_jump(uint32_t vectors) {
     select_clock(CLK_SYS_CTRL, CLK_SYS_REF);
     REG(SYSTICK_CSR) = 0;
     REG(NVIC_ICER) = UINT32_MAX;
@@ -170,8 +162,7 @@ _Noreturn void chip_jump(uint32_t vectors)
     __builtin_unreachable();
 }
 
-_Noreturn void chip_usb(void)
-{
+_Noreturn void chip_usb(void) {
     typedef void (*reset_usb_boot)(uint32_t activity_pins, uint32_t disabled_interfaces);
     ((reset_usb_boot)rom_function('U', 'B'))(0, 0);
     __builtin_unreachable();
@@ -179,8 +170,7 @@ _Noreturn void chip_usb(void)
 
 extern uint32_t ram_start[], ram_end[], ram_in_flash[], stack_top[];
 
-static _Noreturn void reset(void)
-{
+static _Noreturn void reset(void) {
     for (uint32_t i = 0; &ram_start[i] != ram_end; i++) {
         ram_start[i] = ram_in_flash[i];
     }

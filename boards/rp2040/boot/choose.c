@@ -2,8 +2,7 @@
 #include "choose.h"
 
 // Answers for one slot; USB stands for: not this one.
-static enum action choose_for(const struct record *record)
-{
+static enum action choose_for(const struct record *record) {
     uint8_t verdict = record->verdict;
     if (!record->valid || record_has(record, MARK_ABORTED)) {
         return USB;
@@ -17,8 +16,7 @@ static enum action choose_for(const struct record *record)
     return verdict == UNKNOWN ? PROVE : verdict == GOOD ? TRIAL : ABORT;
 }
 
-struct choice choose(const struct record records[2])
-{
+struct choice choose(const struct record records[2]) {
     for (uint32_t k = 0; k < 2; k++) {
         if (records[k].valid && records[k].torn) {
             return (struct choice){COMPLETE, (uint8_t)k};

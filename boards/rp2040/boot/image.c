@@ -31,8 +31,7 @@ static const struct {
 // `values`, each at most once. What it does not know may stand among the protected TLVs only:
 // those are signed, so somebody vouches for them.
 static bool read_tlvs(
-    const uint8_t *bytes, uint32_t length, uint32_t magic, const uint8_t *values[KNOWN])
-{
+    const uint8_t *bytes, uint32_t length, uint32_t magic, const uint8_t *values[KNOWN]) {
     if (length < 4 || le16(bytes) != magic || le16(bytes + 2) != length) {
         return false;
     }
@@ -63,8 +62,7 @@ static bool read_tlvs(
     return true;
 }
 
-bool image_parse(struct image *image, const uint8_t *bytes, uint32_t length, uint32_t address)
-{
+bool image_parse(struct image *image, const uint8_t *bytes, uint32_t length, uint32_t address) {
     if (length < HEADER_SIZE || le32(bytes) != IMAGE_MAGIC || le32(bytes + 4) != address
         || le16(bytes + 8) != HEADER_SIZE || le32(bytes + 16) != FLAGS_FIXED_ADDRESS) {
         return false;
@@ -101,8 +99,7 @@ bool image_parse(struct image *image, const uint8_t *bytes, uint32_t length, uin
     return true;
 }
 
-bool image_is_authentic(const struct image *image, const uint8_t *keys, uint32_t key_count)
-{
+bool image_is_authentic(const struct image *image, const uint8_t *keys, uint32_t key_count) {
     uint8_t digest[64];
     ota_sha512 hash;
     ota_sha512_init(&hash);

@@ -7,8 +7,7 @@
 #define CRC_AT 24
 
 void record_read(struct record *record, const uint8_t *sector, uint32_t slot, uint32_t slot_size,
-    const struct crc32 *crc)
-{
+    const struct crc32 *crc) {
     record->seq = le32(sector + 4);
     record->length = le32(sector + 12);
     record->crc = le32(sector + 16);
