@@ -72,6 +72,13 @@ def strings():
     return [(y | sign << 255).to_bytes(32, "little") for y in ys for sign in (0, 1)]
 
 
+def test_zero(inside):
+    for n in (0, P, 2 * P):
+        assert inside.inside_is_zero(element(n)) & 1
+    for n in [*(2**i for i in range(256)), *(P + 2**i for i in range(255)), 2 * P + 1, 2**256 - 1]:
+        assert not inside.inside_is_zero(element(n)) & 1, n
+
+
 def test_decoding(inside):
     good = 0
     for data in strings():
