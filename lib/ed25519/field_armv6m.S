@@ -206,10 +206,10 @@ sqr128:
     mvns r5, r5
     mvns r6, r6
     mvns r7, r7
-    push {r4-r7}            // M, whose sign is always the same
-    movs r0, #0
+    push {r4-r7}            // M
+    sbcs r0, r0             // nothing was borrowed
     mvns r0, r0
-    mov r11, r0
+    mov r11, r0             // its sign is always the same
     ldr r0, [sp, #16]
     ldm r0!, {r6, r7}
     bl sqr64
@@ -248,8 +248,8 @@ distance128:
 
 // void fe_mul(fe *r, const fe *a, const fe *b)
 //
-// The stack, in words from sp: 0 sign of M, 1 M, 9 L, 17 H, 25 magnitudes of the differences,
-// then T, 33 r, a, b and what belongs to the caller.
+// The stack, in words from sp: 0 M, 8 H, 16 L, 24 magnitudes of the differences, then T,
+// 32 r, a, b and what belongs to the caller.
     function fe_mul
     push {r4-r7, lr}
     mov r4, r8
@@ -279,14 +279,15 @@ distance128:
     bl mul128               // M
     ldr r0, [sp, #4 * 34]
     ldr r1, [sp, #4 * 35]
-    bl mul128               // L
     adds r0, #16
     adds r1, #16
     bl mul128               // H
+    subs r0, #16
+    subs r1, #16
+    bl mul128               // L, and its high half in r4-r7
     pop {r2}
 
-    add r0, sp, #4 * 12
-    ldm r0!, {r4-r7}
+    add r0, sp, #4 * 8
     ldm r0!, {r1, r3}
     adds r4, r1
     adcs r5, r3
@@ -305,31 +306,31 @@ distance128:
     lsrs r3, r2, #31
     mov r0, sp
     mov r9, r0              // M
-    add r0, sp, #4 * 12
-    mov r12, r0
-    add r0, sp, #4 * 8
-    bl middle
-    add r3, r10
+    add r0, sp, #4 * 16
+    bl middle_of_t
     add r0, sp, #4 * 20
+    stm r0!, {r4-r7}
+    add r3, r10
+    add r0, sp, #4 * 12
     bl middle
+    add r0, sp, #4 * 8
+    stm r0!, {r4-r7}        // and on to the high half of H
     add r3, r10
     add r3, r8              // the sign is also the word above M
-    add r0, sp, #4 * 20
-3:  ldr r1, [r0]
+2:  ldr r1, [r0]
     adds r1, r3
     stm r0!, {r1}
-    bcc 4f
     movs r3, #1
-    b 3b
+    bcs 2b
 
-    // These 16 words, the low 8 and 38 times the high 8, two at a time.
-4:  ldr r0, [sp, #4 * 32]
+    // In the places of L, the low 8 words; in those of H, the high 8. The low ones, plus 38 times
+    // the high ones, two at a time.
+    ldr r0, [sp, #4 * 32]
     add r1, sp, #4 * 8
     add r2, sp, #4 * 16
     mov r8, r2
     movs r7, #0             // carried on
-5:  ldr r3, [r1, #32]
-    ldr r5, [r1, #36]
+3:  ldm r1!, {r3, r5}
     lsrs r4, r3, #16
     lsrs r6, r5, #16
     uxth r3, r3
@@ -349,13 +350,14 @@ distance128:
     adcs r5, r2
     movs r2, #0
     adcs r7, r2
-    ldm r1!, {r4, r6}
+    ldr r4, [r1, #24]
+    ldr r6, [r1, #28]
     adds r3, r4
     adcs r5, r6
     adcs r7, r2
     stm r0!, {r3, r5}
     cmp r1, r8
-    bne 5b
+    bne 3b
 
     movs r3, #0
     add sp, #4 * 35
@@ -377,18 +379,20 @@ fold:
     adds r4, r7
     eors r4, r3
     stm r0!, {r4}
-    bcc 3f
+    bcc finish
     movs r7, #1
     cmp r0, r5
     bne 2b
     b 1b
-3:  pop {r4-r7, pc}
+finish:
+    pop {r4-r7, pc}
 
-// r4-r7 = T + (four words at r0) + (four words at r9 ^ r8) + r3 -> four words at r12; r3 becomes
-// what is carried. r9 and r12 move on.
+// T + (four words at r0) + (four words at r9 ^ r8) + r3 -> r4-r7; r3 becomes what is carried. r9
+// moves on.
 middle:
     add r1, sp, #4 * 24
     ldm r1!, {r4-r7}
+middle_of_t:
     adds r4, r3
     movs r3, #0
     adcs r5, r3
@@ -420,14 +424,11 @@ middle:
     mov r9, r0
     movs r1, #0
     adcs r3, r1
-    mov r0, r12
-    stm r0!, {r4-r7}
-    mov r12, r0
     bx lr
 
 // void fe_sub(fe *r, const fe *a, const fe *b)
 //
-// a - b is the complement of (the complement of a) + b, also modulo p.
+// a - b = a + (the complement of b) + 1 - 2^256, which carries if nothing is borrowed.
     function fe_sub
     movs r3, #0
     mvns r3, r3
@@ -437,23 +438,21 @@ middle:
     function fe_add
     movs r3, #0
 1:  push {r4-r7, lr}
-    mov r4, r0
-    adds r4, #32            // and nothing is carried
-    mov r12, r4
-2:  ldm r1!, {r4, r5}
+    lsrs r4, r3, #1
+    .rept 4
+    ldm r1!, {r4, r5}
     ldm r2!, {r6, r7}
-    eors r4, r3
-    eors r5, r3
+    eors r6, r3
+    eors r7, r3
     adcs r4, r6
     adcs r5, r7
-    eors r4, r3
-    eors r5, r3
     stm r0!, {r4, r5}
-    mov r6, r12
-    eors r6, r0
-    bne 2b                  // no instruction since adcs touches the carry
-    adcs r6, r6
-    mov r7, r6
+    .endr
+    movs r7, #0
+    adcs r7, r7
+    adds r7, r3
+    beq finish
+    muls r7, r7
     b fold
 
 #endif
