@@ -6,21 +6,18 @@ tried is what is in the tree to be installed, which must be what the sources bui
 """
 
 import contextlib
-import hashlib
 import importlib.util
 import subprocess
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import mpremote.mip
 import pytest
 
-import ed25519_cases
 import qemu
+from native_module import CASES, KNOWN, SCRIPT, Device, try_everything, try_results
 from raw_repl import ChildLine, DeviceError, RawRepl
-from vectors.ed25519_known import RFC_8032
 
 # MP_NATIVE_ARCH_... of MicroPython's py/persistentcode.h.
 ARCHITECTURES = {"x64": 2, "armv6m": 4, "armv7emsp": 7, "xtensawin": 10, "rv32imc": 11}
@@ -36,39 +33,6 @@ PAIRS = (
     ("armv7emsp", "armv7emsp"),
     ("rv32imc", "rv32imc"),
 )
-DEVICE = Path(__file__).parent / "mp" / "natmod_device.py"
-KNOWN = [
-    ed25519_cases.Case("RFC 8032", True, *map(bytes.fromhex, (key, message, signature)))
-    for key, signature, message in RFC_8032
-]
-CASES = [*KNOWN, *ed25519_cases.read()]
-LENGTHS = (0, 1, 111, 112, 113, 127, 128, 129, 239, 240, 241, 256, 1000)
-
-
-class Device:
-    """The functions of natmod_device.py."""
-
-    def __init__(self, repl):
-        self.run = repl.run
-        self.run(DEVICE.read_text())
-
-    def put(self, name, data):
-        for start in range(0, len(data), 512):
-            self.run(f"put({name!r}, bytes.fromhex({data[start : start + 512].hex()!r}))")
-
-    def judge(self, cases, function="verdicts", at_once=8):
-        letters = ""
-        for start in range(0, len(cases), at_once):
-            lines = [
-                " ".join(part.hex() for part in (case.key, case.message, case.signature))
-                for case in cases[start : start + at_once]
-            ]
-            letters += self.run(function + "({!r})".format("\n".join(lines))).strip()
-        return letters
-
-
-def expected(cases):
-    return "".join("Y" if case.good else "n" for case in cases)
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +41,7 @@ def start(built):
 
     @contextlib.contextmanager
     def unix(program):
-        line = ChildLine([program, "host_tests/mp/raw_repl_server.py"])
+        line = ChildLine([program, SCRIPT.with_name("raw_repl_server.py")])
         try:
             yield RawRepl(line)
         finally:
@@ -89,7 +53,7 @@ def start(built):
         program = built(f"bin/{name}")
         runs = qemu.repl(chip, program) if chip in qemu.MACHINES else unix(program)
         with runs as repl:
-            yield Device(repl)
+            yield Device(repl.run)
 
     return start
 
@@ -122,18 +86,11 @@ def test_runs_on(chip, architecture, start, built, repo, get):
     for module in modules(built, repo, architecture) if architecture else (None,):
         with start(chip) as device:
             if module:
-                device.put("ota_ed25519.mpy", module)
+                device.put(module)
                 # There is no folder for the Cortex-M3, which runs what the M0 does.
                 wanted = get.folder(int(device.run("print(sys.implementation._mpy)")))
                 assert wanted == f"{architecture}_6.3" or architecture == "armv7m"
-            assert device.judge(CASES) == expected(CASES)
-            honest_and_not = ed25519_cases.read()[20:30]
-            assert device.judge(honest_and_not, "together", 10) == expected(honest_and_not)
-            assert device.run(f"sha512s({LENGTHS})").split() == [
-                hashlib.sha512(bytes(index & 255 for index in range(length))).hexdigest()
-                for length in LENGTHS
-            ]
-            assert device.run("misuse()").split("\n") == ["", ""]
+            try_everything(device)
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "armv7m"])
@@ -150,7 +107,7 @@ def test_is_for_the_architecture_of_its_folder(architecture, repo):
 def test_no_board_loads_a_module_of_another_architecture(start, repo):
     module = (repo / "lib" / "ed25519" / "armv7emsp_6.3" / "ota_ed25519.mpy").read_bytes()
     with start("armv6m") as device:
-        device.put("ota_ed25519.mpy", module)
+        device.put(module)
         with pytest.raises(DeviceError, match="incompatible"):
             device.run("import ota_ed25519")
 
@@ -242,3 +199,44 @@ def test_a_board_installs_what_fits_it(served, micropython, built, repo, tmp_pat
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+
+
+# ---- would the test notice?
+
+SOUND = """
+from ota.trust.ed25519 import Verifier
+from ota.trust.sha512 import Sha512
+
+def verify(key, message, signature):
+    check = Verifier(key, signature)
+    check.update(message)
+    return check.ok()
+
+class sha512:
+    def __init__(self, data=b""):
+        self.data = data
+    def update(self, data):
+        self.data += data
+    def digest(self):
+        return Sha512(self.data).digest()
+"""
+UNSOUND = {
+    "accepts": ("return check.ok()", "return True"),
+    "refuses": ("return check.ok()", "return check.ok() and False"),
+    "truthy": ("return check.ok()", "return int(check.ok())"),
+    "pieces": ("check.update(message)", "check.update(message[:255])"),
+    "digest": ("Sha512(self.data)", "Sha512(self.data[:128])"),
+}
+
+
+@pytest.mark.parametrize("change", [None, *UNSOUND.values()], ids=["sound", *UNSOUND])
+def test_an_unsound_module_is_noticed(change, start, mpy_cross, tmp_path):
+    source, result = tmp_path / "module.py", tmp_path / "module.mpy"
+    assert not change or SOUND.count(change[0]) == 1
+    source.write_text(SOUND.replace(*change) if change else SOUND)
+    subprocess.run([mpy_cross, "-o", result, source], check=True)
+    with start("unix") as device:
+        device.run("sys.path.append('lib')")
+        device.put(result.read_bytes())
+        with pytest.raises(AssertionError) if change else contextlib.nullcontext():
+            try_results(device, [*KNOWN[:4], *CASES[30:34]])

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Run on a device, emulated or real, by a host that has its REPL: tries ota_ed25519 there.
 
-    put("ota_ed25519.mpy", data)    once or in pieces: a file of a folder in RAM, which is imported
+    put(NAME + ".mpy", data)        once or in pieces: a file of a folder in RAM, which is imported
                                     from before any other
     verdicts(cases)                 prints a letter for each "key message signature" in hex
     together(cases)                 the same with all of them under way at once
     sha512s(lengths)                prints the digests of 0, 1, 2... of these lengths
     misuse()                        prints what the module took that it must refuse
 
-`ota_ed25519` is imported by the first that needs it.
+`NAME` is imported by the first that needs it: where a firmware has a module of that name built in,
+the .mpy goes by another one.
 """
 
 import gc
@@ -19,6 +20,9 @@ try:
     from vfs import mount
 except ImportError:  # before MicroPython 1.23
     from os import mount
+
+
+NAME = "ota_ed25519"
 
 
 class _Ram:
@@ -67,13 +71,13 @@ def _in_pieces(module, key, message, signature):
 
 def verdicts(cases):
     """Prints Y or n for each case: both ways to verify must agree, or it is an X."""
-    import ota_ed25519
+    module = __import__(NAME)
 
     text = ""
     for case in cases.split("\n"):
         key, message, signature = (bytes.fromhex(part) for part in case.split(" "))
-        whole = ota_ed25519.verify(key, message, signature)
-        pieces = _in_pieces(ota_ed25519, key, message, signature)
+        whole = module.verify(key, message, signature)
+        pieces = _in_pieces(module, key, message, signature)
         text += "X" if whole is not pieces else "Y" if whole is True else "n"
         gc.collect()
     print(text)
@@ -81,13 +85,13 @@ def verdicts(cases):
 
 def together(cases):
     """Prints Y or n for each case, all of them fed a byte in turn, with garbage in between."""
-    import ota_ed25519
+    module = __import__(NAME)
 
     under_way = []
     longest = 0
     for case in cases.split("\n"):
         key, message, signature = (bytes.fromhex(part) for part in case.split(" "))
-        under_way.append((ota_ed25519.Verifier(key, signature), message))
+        under_way.append((module.Verifier(key, signature), message))
         longest = max(longest, len(message))
     for index in range(longest):
         for check, message in under_way:
@@ -101,12 +105,12 @@ def _hex(data):
 
 
 def sha512s(lengths):
-    import ota_ed25519
+    module = __import__(NAME)
 
     for length in lengths:
         data = bytes(index & 255 for index in range(length))
-        whole = ota_ed25519.sha512(data)
-        pieces = ota_ed25519.sha512()
+        whole = module.sha512(data)
+        pieces = module.sha512()
         for start in range(0, length, 7):
             pieces.update(data[start : start + 7])
             pieces.digest()  # more may follow
@@ -123,7 +127,7 @@ def _refused(errors, function, *arguments):
 
 
 def misuse():
-    import ota_ed25519 as module
+    module = __import__(NAME)
 
     key = bytes(32)
     signature = bytes(64)
