@@ -22,6 +22,8 @@ import tempfile
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import SymbolTableSection
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 CLANG = os.environ.get("CLANG", str(ROOT / "build" / "clang" / "clang"))
@@ -136,8 +138,9 @@ def fix_object(path: Path) -> None:
         elf = ELFFile(file)
         sections = list(elf.iter_sections())
         symbols = elf.get_section_by_name(".symtab")
+        assert isinstance(symbols, SymbolTableSection)
         for table in sections:
-            if table["sh_type"] != "SHT_RELA":
+            if not isinstance(table, RelocationSection):
                 continue
             target = sections[table["sh_info"]]
             for number, relocation in enumerate(table.iter_relocations()):
