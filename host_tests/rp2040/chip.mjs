@@ -240,7 +240,7 @@ export class Chip {
         this.state = state;
         this.why = why;
         this.events.push(`${state}: ${why}`);
-        this.cpu.slice = 0;
+        this.cpu.attend();
     }
 
     watchdogFires(reason) {
@@ -253,7 +253,7 @@ export class Chip {
             throw new ChipError(`watchdog: PSM_WDSEL ${hex(wdsel)} resets half of the chip`);
         }
         this.resetting = reason;
-        this.cpu.slice = 0;
+        this.cpu.attend();
     }
 
     // ---- clocks
@@ -304,7 +304,6 @@ export class Chip {
 
     slowXip() {
         this.ssi.commandMode({ map: true });
-        this.ioQspi.forceChipSelect(undefined);
         this.cpu.used += 100;
     }
 
@@ -493,7 +492,7 @@ export class Chip {
         }
         if (this.options.bkpt) {
             this.breakpointHit = number;
-            this.cpu.slice = 0;
+            this.cpu.attend();
             return true;
         }
         return false;
@@ -560,16 +559,17 @@ export class Chip {
                 }
                 if (cpu.waiting || cpu.locked) {
                     const next = clock.nextAlarm;
+                    if (next === Infinity && cpu.locked) {
+                        this.stop('dead', `lock-up: ${cpu.lastFault}`);
+                        continue;
+                    }
                     if (next === Infinity && clock.limit === Infinity) {
-                        if (cpu.locked) {
-                            this.stop('dead', `lock-up: ${cpu.lastFault}`);
-                            continue;
-                        }
                         return { why: 'idle' };
                     }
                     clock.passTo(Math.min(next, clock.limit), () => this.resetting);
                     continue;
                 }
+                cpu.attention = false;
                 clock.settle();
                 clock.plan();
                 cpu.slice = Math.max(1, cpu.slice);     // an alarm may be a fraction away

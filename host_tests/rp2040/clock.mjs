@@ -99,7 +99,7 @@ export class Clock {
         const { cpu } = this;
         const nanos = Math.min(this.nextAlarm, this.limit ?? Infinity) - this.base;
         const cycles = Math.ceil(nanos / this.nanosPerCycle);
-        cpu.slice = Math.max(0, Math.min(cycles, LONGEST_SLICE));
+        cpu.slice = cpu.attention ? 0 : Math.max(0, Math.min(cycles, LONGEST_SLICE));
     }
 
     // Calls the alarms that are due.

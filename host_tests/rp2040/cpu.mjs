@@ -30,6 +30,7 @@ export class Cpu {
         this.v = 0;
         this.used = 0;
         this.slice = 0;
+        this.attention = false;         // stop before the next instruction and look around
         this.instructions = 0;
 
         this.ram8 = ram;
@@ -68,8 +69,14 @@ export class Cpu {
         this.pendingSystick = false;
     }
 
-    set interruptsUpdated(_) {          // (js)
+    // Ends run() after this instruction.
+    attend() {
+        this.attention = true;
         this.slice = 0;
+    }
+
+    set interruptsUpdated(_) {          // (js)
+        this.attend();
     }
 
     setInterrupt(irq, value) {          // (js)
@@ -79,7 +86,7 @@ export class Cpu {
             if (this.sevOnPend) {
                 this.event = true;
             }
-            this.slice = 0;
+            this.attend();
         } else if (!value) {
             this.pendingInterrupts &= ~bit;
         }
@@ -366,7 +373,7 @@ export class Cpu {
         this.IPSR = psr & 0x3f;
         this.event = true;
         this.used += 12;
-        this.slice = 0;                 // another exception may be waiting
+        this.attend();                 // another exception may be waiting
     }
 
     hardFault() {
@@ -387,7 +394,7 @@ export class Cpu {
         if (this.locked) {
             this.lastFault ??= `${this.why}, pc 0x${(this.pc >>> 0).toString(16)}`;
         }
-        this.slice = 0;
+        this.attend();
     }
 
     selectStack(psp) {
@@ -448,7 +455,7 @@ export class Cpu {
                 break;
             case 16:
                 this.PM = !!(value & 1);
-                this.slice = 0;
+                this.attend();
                 break;
             case 20:
                 if (!this.handler) {
@@ -924,7 +931,7 @@ export class Cpu {
                     case 0xb6:                                          // CPSIE, CPSID
                         if (op === 0xb662) {
                             this.PM = false;
-                            this.slice = 0;
+                            this.attend();
                         } else if (op === 0xb672) {
                             this.PM = true;
                         } else {
@@ -973,12 +980,12 @@ export class Cpu {
                                     this.event = false;
                                 } else {
                                     this.waiting = true;
-                                    this.slice = 0;
+                                    this.attend();
                                 }
                                 break;
                             case 0x30:                                  // WFI
                                 this.waiting = true;
-                                this.slice = 0;
+                                this.attend();
                                 break;
                             case 0x40:                                  // SEV
                                 this.event = true;
@@ -1105,13 +1112,13 @@ export class Cpu {
                         break;
                     case 0xdf:                                          // SVC
                         this.pendingSVCall = true;
-                        this.slice = 0;
+                        this.attend();
                         break;
                     case 0xe0: case 0xe1: case 0xe2: case 0xe3:
                     case 0xe4: case 0xe5: case 0xe6: case 0xe7:         // B
                         if (op === 0xe7fe) {            // to itself: only an interrupt ends it
                             this.waiting = true;
-                            this.slice = 0;
+                            this.attend();
                         }
                         pc += ((op << 21) >> 20) + 2;
                         used++;

@@ -326,6 +326,15 @@ class Pico:
         """A word of RAM or mapped flash."""
         return int.from_bytes(self.memory(address, 4), "little")
 
+    def jump(self, address, stack=RAM + 0x42000):
+        """Goes on at an address, as a debugger would: for programs that lie in RAM."""
+        self._do("jump", address=address, stack=stack)
+
+    def registers(self):
+        """r0 to r14 and the flags N, Z, C, V as one number of four bits."""
+        found = self._do("registers")
+        return found["r"], found["apsr"]
+
     def register(self, address):
         """Reads a register of a peripheral, with the side effects of reading."""
         return self._do("register", address=address)

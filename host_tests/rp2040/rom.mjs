@@ -358,7 +358,7 @@ export class Rom {
             return;
         }
         chip.ram(BOOT2_RUN, BOOT2_SIZE).set(boot2);
-        chip.slowXip();
+        chip.flushCache();                              // boot2 has to map the flash itself
         cpu.r[14] = 0;                                  // boot2: go on to the vectors behind you
         chip.enter(BOOT2_RUN | 1, BOOT2_RUN);
     }

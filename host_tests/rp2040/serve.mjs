@@ -90,6 +90,13 @@ const requests = {
     poke({ address, data }) {
         chip.ram(address, bytes(data).length).set(bytes(data));
     },
+    jump({ address, stack }) {
+        chip.enter(address, stack);
+    },
+    registers() {
+        return { r: Array.from(chip.cpu.r.subarray(0, 15), (n) => n >>> 0),
+            apsr: chip.cpu.APSR >>> 28 };
+    },
     register({ address }) {
         return chip.load(address, 4) >>> 0;
     },
