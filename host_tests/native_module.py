@@ -19,13 +19,12 @@ LENGTHS = (0, 1, 111, 112, 113, 127, 128, 129, 239, 240, 241, 256, 1000)
 class Device:
     """The functions of mp/natmod_device.py.
 
-    run(source) runs source on the device and gives what it printed; `name` is that of the module.
+    run(source) runs source on the device and gives what it printed.
     """
 
-    def __init__(self, run, name="ota_ed25519"):
+    def __init__(self, run):
         self.run = run
         self.run(SCRIPT.read_text())
-        self.run(f"NAME = {name!r}")
 
     def put(self, module):
         for start in range(0, len(module), 512):
