@@ -15,9 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 import emulated
+import emulated_xtensa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 REPO = Path(__file__).resolve().parent.parent.parent
 SOURCE = REPO / "lib" / "ed25519"
@@ -95,7 +95,6 @@ def _field(arch: emulated.Architecture, folder: Path) -> dict[str, float]:
 
 def _xtensa(folder: Path) -> dict[str, float]:
     """Bytes, instructions and stack on the ESP32's Xtensa."""
-    import emulated_xtensa  # its emulator and compiler are no Python packages
 
     return emulated_xtensa.verification(
         _sources(), folder, [_signed(n) for n in range(SIGNATURES)]

@@ -108,7 +108,7 @@ class Architecture:
 
     name: str
     compiler: str
-    flags: tuple[str, ...]
+    flags: Sequence[str]
     kind: int
     mode: int
     model: int | None
@@ -172,7 +172,14 @@ ARCHITECTURES = {
         Architecture(
             "x64",
             "gcc",
-            ("-m64", "-fno-pie", "-no-pie", "-mcmodel=large", "-fcf-protection=none"),
+            (
+                "-m64",
+                "-fno-pie",
+                "-no-pie",
+                "-mcmodel=large",
+                "-fcf-protection=none",
+                "-Wl,-z,noexecstack",
+            ),
             unicorn.UC_ARCH_X86,
             unicorn.UC_MODE_64,
             None,

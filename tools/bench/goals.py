@@ -31,4 +31,17 @@ GOALS = {
     "heap_min_install_kb": Goal(64, 56),
     "mpy_bytes_esp32": Goal(28_000, 22_000),
     "install_vs_floor": Goal(0.7, 0.9, most=False),
+    # One verification of an Ed25519 signature, all in.
+    "ed25519_armv6m_bytes": Goal(6000, 4200),
+    "ed25519_armv6m_cycles": Goal(4_900_000),
+    "ed25519_armv6m_stack": Goal(2200),
+    "ed25519_armv7em_bytes": Goal(4700, 4000),
+    "ed25519_armv7em_insns": Goal(1_000_000),
+    "ed25519_armv7em_stack": Goal(2200),
+    "ed25519_rv32imc_bytes": Goal(5000),
+    "ed25519_rv32imc_insns": Goal(2_600_000),
+    "ed25519_rv32imc_stack": Goal(2200),
+    "ed25519_x64_insns": Goal(900_000),
+    "ed25519_xtensawin_bytes": Goal(5000),
+    "ed25519_xtensawin_stack": Goal(2200),
 }
