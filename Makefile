@@ -74,7 +74,7 @@ $(BIN)/micropython32-frozen: $(UNIX) tools/setup/manifest_frozen.py $(DEVICE)
 	@$< micropython32-frozen
 
 # MicroPython for emulated chips, and the verifier as a native module for each architecture.
-CHIPS := $(addprefix $(BIN)/micropython-,armv6m armv7m armv7emsp rv32imc)
+CHIPS := $(addprefix $(BIN)/micropython-,armv6m armv7emsp rv32imc)
 BOARDS := tools/setup/manifest_none.py $(wildcard tools/setup/qemu/*/*)
 $(CHIPS): $(BIN)/%: tools/setup/build.sh $(BOARDS) $(BIN)/mpy-cross build/.chips
 	@$< $*

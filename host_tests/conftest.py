@@ -17,8 +17,8 @@ BUILD = REPO / "build"
 CI = os.environ.get("CI") == "true"
 PROGRAMS = (
     *("bin/micropython", "bin/micropython32", "bin/mpy-cross", "bin/micropython-usermod"),
-    *("bin/micropython-armv6m", "bin/micropython-armv7m", "bin/micropython-armv7emsp"),
-    *("bin/micropython-rv32imc", "natmod/x64/ota_ed25519.mpy", "natmod/armv6m/ota_ed25519.mpy"),
+    *("bin/micropython-armv6m", "bin/micropython-armv7emsp", "bin/micropython-rv32imc"),
+    *("natmod/x64/ota_ed25519.mpy", "natmod/armv6m/ota_ed25519.mpy"),
     *("natmod/armv7m/ota_ed25519.mpy", "natmod/armv7emsp/ota_ed25519.mpy"),
     *("natmod/rv32imc/ota_ed25519.mpy", "natmod/xtensawin/ota_ed25519.mpy"),
 )

@@ -9,7 +9,6 @@ MACHINES = {
     # The board has 16 KB of RAM, MicroPython for it is made for 256.
     "armv6m": "qemu-system-arm -machine microbit"
     " -global nrf51-soc.flash-size=1048576 -global nrf51-soc.sram-size=262144",
-    "armv7m": "qemu-system-arm -machine mps2-an385",
     "armv7emsp": "qemu-system-arm -machine mps2-an386",
     "rv32imc": "qemu-system-riscv32 -machine virt -bios none",
 }

@@ -6,8 +6,8 @@
 #   micropython32          the same for 32-bit: objects and heap figures like a board's
 #   micropython32-frozen   the same with this checkout's device library frozen in, as on a board
 #   micropython-usermod    the 64-bit one with lib/ed25519 compiled in as a user C module
-#   micropython-ARCH       for an emulated chip that runs native modules of ARCH: armv6m, armv7m,
-#                          armv7emsp or rv32imc; started as host_tests/qemu.py does
+#   micropython-ARCH       for an emulated chip that runs native modules of ARCH: armv6m,
+#                          armv7emsp (and with it armv7m) or rv32imc; host_tests/qemu.py starts it
 # Those of the unix port have asyncio and ssl frozen in, as boards do, and no ffi, which boards do
 # not have; those for chips have nothing frozen in.
 # Usage: build.sh PROGRAM
@@ -86,7 +86,6 @@ case $program in
     micropython-armv6m)
         qemu MICROBIT arm-none-eabi-gcc CFLAGS_EXTRA="-Wno-error -DMICROPY_EMIT_THUMB=1 \
             -DMICROPY_EMIT_THUMB_ARMV7M=0 -DMICROPY_EMIT_INLINE_THUMB=0" ;;
-    micropython-armv7m) qemu MPS2_AN385 arm-none-eabi-gcc ;;
     micropython-armv7emsp)
         qemu MPS2_AN386 arm-none-eabi-gcc BOARD_DIR="$here/qemu/MPS2_AN386" ;;
     # The compiler has no libraries for the port's rv32imac_zicsr: the linker takes those of its
