@@ -10,11 +10,6 @@ bool inside_is_small(const uint8_t encoding[32]);
 void inside_reduce(fe *r, const uint8_t *bytes, unsigned length);
 void inside_combine(const uint8_t key[32], const fe *k, const fe *s, fe point[3]);
 
-static void start(machine *m) {
-    copy(&m->r[D2], &twice_d);
-    set_word(&m->r[Z], 1, 0);
-}
-
 bool inside_is_zero(fe *a) {
     return is_zero(a);
 }
@@ -31,7 +26,7 @@ bool inside_decode(const uint8_t encoding[32], fe point[2]) {
 bool inside_is_small(const uint8_t encoding[32]) {
     machine m;
     start(&m);
-    return decode(&m, encoding) && multiples(&m, m.table[0]);
+    return decode(&m, encoding) && multiply(&m);
 }
 
 void inside_reduce(fe *r, const uint8_t *bytes, unsigned length) {
@@ -43,11 +38,7 @@ void inside_combine(const uint8_t key[32], const fe *k, const fe *s, fe point[3]
     machine m;
     start(&m);
     decode(&m, key);
-    multiples(&m, m.table[0]);
-    copy(&m.r[X], &base_x);
-    set_word(&m.r[Y], 0x66666658, 0x66666666);
-    set_word(&m.r[Z], 1, 0);
-    multiples(&m, m.table[1]);
+    multiply(&m);
     copy(&m.scalar[0], k);
     copy(&m.scalar[1], s);
     combine(&m);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 // Verification of Ed25519 signatures: see ed25519.h.
 //
-// Points are in extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, xy = T/Z. A point to be added
-// often is kept as (Y - X, Y + X, 2dT, 2Z). Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards
+// Points are in extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, xy = T/Z. A point that is to be
+// added is kept as (Y - X, Y + X, 2dT, 2Z). Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards
 // curves revisited", 2008; the addition is complete, no case needs its own code.
 //
-// What is done to field elements is written as programs for a tiny machine of 12 registers: as
-// calls, the same would take a kilobyte more.
+// What is done to field elements is written as programs for a tiny machine: as calls, the same
+// would take a kilobyte more.
 
 #include "ed25519.h"
 
@@ -14,46 +14,63 @@
 
 // ---- The machine
 
-// An instruction is 16 bits: last flag, operation, destination, two sources, 4 bits for each
-// register. Q0 to Q3 are in a table entry that the caller points to.
-enum { X, Y, Z, T, E, F, G, H, S, D2, REGISTERS, Q0 = 12, Q1, Q2, Q3 };
-enum { OP_MUL, OP_ADD, OP_SUB, LAST = 0x8000 };
-#define OP(op, d, a, b) ((op) << 12 | (d) << 8 | (a) << 4 | (b))
-#define MUL(d, a, b) OP(OP_MUL, d, a, b)
-#define ADD(d, a, b) OP(OP_ADD, d, a, b)
-#define SUB(d, a, b) OP(OP_SUB, d, a, b)
+// Its registers. Q0 to Q3 are not registers but a point to be added, and only a last operand.
+enum { X, Y, Z, T, E, F, G, H, S, ONE, D2, REGISTERS, Q0, Q1, Q2, Q3 };
+
+typedef struct {
+    fe r[REGISTERS];
+    const fe *q;
+    fe multiples[4][4]; // of A: 1, 3, 5, 7 times
+    fe scalar[2];       // k and S
+} machine;
+
+// An instruction has 16 bits: LAST, operation, result and operands, 4 bits for each of these.
+enum { OP_MUL = 0, OP_ADD = 0x1000, OP_SUB = 0x2000, LAST = 0x8000 };
+#define CODE(op, r, a, b) ((op) | (r) << 8 | (a) << 4 | (b))
+#define MUL(r, a, b) CODE(OP_MUL, r, a, b)
+#define ADD(r, a, b) CODE(OP_ADD, r, a, b)
+#define SUB(r, a, b) CODE(OP_SUB, r, a, b)
 
 static const struct {
-    uint16_t root[7], check[5], affine[1], cache[4], twice[10], plus[10], minus[10], tail[4], end[9];
+    uint16_t fraction[7], root[5], affine[2], neutral[3], cached[4], twice[10];
+    uint16_t q_scaled[1], q_affine[1], plus[9], minus[9], point[4], end[9];
 } programs = {
     // From y: u = 2 (y^2 - 1) in E, v = 2 (d y^2 + 1) in F, uv in G; x^2 = u/v.
-    .root = {
+    .fraction = {
         MUL(E, Y, Y),
         MUL(F, E, D2),
-        ADD(H, Z, Z),
+        ADD(H, ONE, ONE),
         ADD(F, F, H),
         ADD(E, E, E),
         SUB(E, E, H),
         MUL(G, E, F) | LAST,
     },
-    // A candidate for x in X; if v x^2 is u or -u, then F or G is 0.
-    .check = {
+    // What may be x in X. If v x^2 is u or -u, then F or G is 0.
+    .root = {
         MUL(X, E, S),
         MUL(G, X, X),
         MUL(G, G, F),
         SUB(F, G, E),
         ADD(G, G, E) | LAST,
     },
+    // Z and T to x and y.
     .affine = {
+        MUL(Z, ONE, ONE),
         MUL(T, X, Y) | LAST,
     },
-    .cache = {
-        SUB(Q0, Y, X),
-        ADD(Q1, Y, X),
-        MUL(Q2, T, D2),
-        ADD(Q3, Z, Z) | LAST,
+    .neutral = {
+        SUB(X, ONE, ONE),
+        ADD(Y, X, ONE),
+        ADD(Z, X, ONE) | LAST,
     },
-    // Twice the point. After this, plus and minus, `tail` has to follow.
+    // The form to be added, in E to H.
+    .cached = {
+        SUB(E, Y, X),
+        ADD(F, Y, X),
+        MUL(G, T, D2),
+        ADD(H, Z, Z) | LAST,
+    },
+    // Twice the point, of which T is not needed. Then `point`.
     .twice = {
         ADD(S, X, Y),
         MUL(E, X, X),
@@ -66,10 +83,16 @@ static const struct {
         SUB(E, H, S),
         ADD(F, F, G) | LAST,
     },
-    // The point and Q.
+    // The point and Q: first one of these, for Q with four coordinates or with z = 1 and three;
+    // then `plus` or `minus`; then `point`.
+    .q_scaled = {
+        MUL(S, Z, Q3) | LAST,
+    },
+    .q_affine = {
+        ADD(S, Z, Z) | LAST,
+    },
     .plus = {
         MUL(T, T, Q2),
-        MUL(S, Z, Q3),
         SUB(E, Y, X),
         ADD(G, Y, X),
         MUL(E, E, Q0),
@@ -79,10 +102,9 @@ static const struct {
         SUB(F, S, T),
         ADD(G, S, T) | LAST,
     },
-    // The point and -Q, which is Q with Q0 and Q1 exchanged, and -Q2.
+    // -Q is Q with Q0 and Q1 exchanged, and -Q2.
     .minus = {
         MUL(T, T, Q2),
-        MUL(S, Z, Q3),
         SUB(E, Y, X),
         ADD(G, Y, X),
         MUL(E, E, Q1),
@@ -92,13 +114,14 @@ static const struct {
         ADD(F, S, T),
         SUB(G, S, T) | LAST,
     },
-    // T first: where no addition follows, it is left out.
-    .tail = {
+    // Before a doubling T is not needed: begin at the second instruction.
+    .point = {
         MUL(T, E, H),
         MUL(X, E, F),
         MUL(Y, G, H),
         MUL(Z, F, G) | LAST,
     },
+    // After `twice`, and with Z^(2^252 - 3) in S: affine X and Y, and T of twice the point.
     // 1/z = (z^(2^252 - 3))^8 z^3
     .end = {
         MUL(S, S, S),
@@ -114,37 +137,28 @@ static const struct {
 };
 #define AT(program) (offsetof(__typeof__(programs), program) / sizeof(uint16_t))
 
-typedef struct {
-    fe r[REGISTERS];
-    fe table[2][4][4]; // of A and B: 1, 3, 5, 7 times the point
-    fe scalar[2];      // k and S
-} machine;
-
-static fe *at(fe *r, fe *q, unsigned i) {
-    return (i < Q0 ? r : q - Q0) + i;
-}
-
-static void run(machine *m, fe *q, unsigned pc) {
+static void run(machine *m, unsigned at) {
+    const uint16_t *next = (const uint16_t *)&programs + at;
     unsigned code;
     do {
-        code = ((const uint16_t *)&programs)[pc++];
-        fe *d = at(m->r, q, code >> 8 & 15);
-        const fe *a = at(m->r, q, code >> 4 & 15);
-        const fe *b = at(m->r, q, code & 15);
-        unsigned op = code >> 12 & 3;
-        if (op == OP_ADD) {
-            fe_add(d, a, b);
-        } else if (op == OP_SUB) {
-            fe_sub(d, a, b);
+        code = *next++;
+        fe *r = m->r + (code >> 8 & 15);
+        const fe *a = m->r + (code >> 4 & 15);
+        unsigned last = code & 15;
+        const fe *b = last < Q0 ? m->r + last : m->q + (last - Q0);
+        if (code & OP_ADD) {
+            fe_add(r, a, b);
+        } else if (code & OP_SUB) {
+            fe_sub(r, a, b);
         } else if (a == b) {
-            fe_sqr(d, a);
+            fe_sqr(r, a);
         } else {
-            fe_mul(d, a, b);
+            fe_mul(r, a, b);
         }
     } while (!(code & LAST));
 }
 
-// S = a^(2^252 - 3), with T.
+// S = a^(2^252 - 3); T is spoilt.
 static void power(machine *m, const fe *a) {
     // a^(2^n - 1) for n = 1, 3, 7, 15, 31, 62, 125, 250: the beginnings of 250 in binary.
     fe *t = &m->r[T];
@@ -172,6 +186,12 @@ static void power(machine *m, const fe *a) {
 static void copy(void *to, const void *from) {
     for (unsigned i = 0; i < 32; i++) {
         ((uint8_t *)to)[i] = ((const uint8_t *)from)[i];
+    }
+}
+
+static void clear(fe *a) {
+    for (unsigned i = 0; i < 8; i++) {
+        a->w[i] = 0;
     }
 }
 
@@ -216,13 +236,12 @@ static void reduce(fe *r, const uint8_t *bytes, unsigned length) {
     fe c;
     copy(&c, &order);
     c.w[7] = 0;
-    for (unsigned i = 0; i < 8; i++) {
-        r->w[i] = 0;
-    }
+    clear(r);
     while (length > 0) {
         // r 2^128 + (16 bytes) = 2^252 q + (the rest), congruent to (the rest) - cq.
         // r < L < 2^253, so q < 2^129 and cq < 2^254: one multiplication in the field does it.
-        fe q = {{0}};
+        fe q;
+        clear(&q);
         q.w[4] = r->w[7] >> 28;
         for (unsigned i = 4; i-- > 0;) {
             q.w[i] = r->w[i + 4] << 4 | r->w[i + 3] >> 28;
@@ -243,18 +262,42 @@ static void reduce(fe *r, const uint8_t *bytes, unsigned length) {
 
 // ---- Points
 
-static const fe base_x = {{0x8f25d51a, 0xc9562d60, 0x9525a7b2, 0x692cc760,
-    0xfdd6dc5c, 0xc0a4e231, 0xcd6e53fe, 0x216936d3}};
 static const fe twice_d = {{0x26b2f159, 0xebd69b94, 0x8283b156, 0x00e0149a,
     0xeef3d130, 0x198e80f2, 0x56dffce7, 0x2406d9dc}};
 static const fe sqrt_of_minus_1 = {{0x4a0ea0b0, 0xc4ee1b27, 0xad2fe478, 0x2f431806,
     0x3dfbd7a7, 0x2b4d0099, 0x4fc1df0b, 0x2b832480}};
+// B, 3B, 5B, 7B as (y - x, y + x, 2dxy).
+static const fe multiples_of_b[4][3] = {
+    {{{0xd740913e, 0x9d103905, 0xd140beb3, 0xfd399f05,
+          0x688f8a09, 0xa5c18434, 0x98f81267, 0x44fd2f92}},
+     {{0xf58c3b85, 0x2fbc93c6, 0xfb8c0e19, 0xcf932dc6,
+          0x643d42c2, 0x270b4898, 0x33d4ba65, 0x07cf9d3a}},
+     {{0x877aaa68, 0xabc91205, 0xccaac49e, 0x26d9e823,
+          0xdd43598c, 0x5a1b7dcb, 0x9f0c65a8, 0x6f117b68}}},
+    {{{0xa4fcd265, 0x56611fe8, 0xe5c1ba7d, 0x3bd353fd,
+          0x214bd6bd, 0x8131f31a, 0x555bda62, 0x2ab91587}},
+     {{0x4cee9730, 0xaf25b0a8, 0xe8864b8a, 0x025a8430,
+          0x9f016732, 0xc11b5002, 0x9a80f8f4, 0x7a164e1b}},
+     {{0x0dd0d889, 0x14ae933f, 0x1c35da62, 0x58942322,
+          0x8cf2db4c, 0xd170e545, 0x12b9b4c6, 0x5a2826af}}},
+    {{{0xa447d6ba, 0x7f9182c3, 0x4b2729b7, 0xd50014d1,
+          0xb864a087, 0xe33cf11c, 0xeb1b55f3, 0x154a7e73}},
+     {{0x08a5bb33, 0xa212bc44, 0xc75eed02, 0x8d5048c3,
+          0x5abfec44, 0xdd1beb0c, 0x46e206eb, 0x2945ccf1}},
+     {{0x812a8285, 0xbcbbdbf1, 0xd0bdd1fc, 0x270e0807,
+          0x1bbda72d, 0xb41b670b, 0x6b3bb69a, 0x43aabe69}}},
+    {{{0xaa3221b1, 0xba6f2c9a, 0x3bba23a7, 0x6ca02153,
+          0x92192c3a, 0x9dea764f, 0x2e5317e0, 0x1d6edd5d}},
+     {{0x944ea3bf, 0x6b1a5cd0, 0xb39dc0d2, 0x7470353a,
+          0x28542e49, 0x71b25282, 0x283c927e, 0x461bea69}},
+     {{0x01b8b3a2, 0xf1836dc8, 0x053ea49a, 0xb3035f47,
+          0x5877adf3, 0x529c41ba, 0x6a0f90a7, 0x7a9fbb1c}}},
+};
 
-static void set_word(fe *a, uint32_t low, uint32_t others) {
-    a->w[0] = low;
-    for (unsigned i = 1; i < 8; i++) {
-        a->w[i] = others;
-    }
+static void start(machine *m) {
+    copy(&m->r[D2], &twice_d);
+    clear(&m->r[ONE]);
+    m->r[ONE].w[0] = 1;
 }
 
 // Returns whether x = X, y = Y has that encoding. Makes X canonical and puts the encoding in Y.
@@ -265,16 +308,16 @@ static bool has_encoding(machine *m, const uint8_t *encoding) {
     return equal(&m->r[Y], encoding);
 }
 
-// Sets X and Y to the affine point, or returns false: not canonical, or not on the curve. Z is 1.
+// Sets X and Y to the affine point, or returns false: not canonical, or not on the curve.
 static bool decode(machine *m, const uint8_t *encoding) {
     fe *x = &m->r[X];
     fe *y = &m->r[Y];
     copy(y, encoding);
     y->w[7] &= 0x7fffffff;
-    run(m, m->r, AT(root));
+    run(m, AT(fraction));
     // If uv is a square, then u (uv)^((p - 5)/8) is a root of u/v, or sqrt(-1) times it is.
     power(m, &m->r[G]);
-    run(m, m->r, AT(check));
+    run(m, AT(root));
     fe *zero = &m->r[F];
     if (!is_zero(zero)) {
         zero = &m->r[G];
@@ -293,58 +336,65 @@ static bool decode(machine *m, const uint8_t *encoding) {
     return good;
 }
 
-// Fills a table from the affine point in X and Y, with Z = 1. Returns whether the point is of small
-// order: then twice the point has xy = 0.
-static bool multiples(machine *m, fe table[4][4]) {
-    run(m, table[0], AT(affine));
-    run(m, table[0], AT(cache));
-    run(m, table[0], AT(twice));
-    run(m, table[0], AT(tail));
+static void keep(machine *m, fe multiple[4]) {
+    run(m, AT(cached));
+    for (unsigned i = 0; i < 4; i++) {
+        copy(&multiple[i], &m->r[E + i]);
+    }
+}
+
+// Fills m->multiples from the affine point in X and Y. Returns whether the point is of small order:
+// then twice the point has xy = 0.
+static bool multiply(machine *m) {
+    run(m, AT(affine));
+    keep(m, m->multiples[0]);
+    run(m, AT(twice));
+    run(m, AT(point));
     bool small = is_zero(&m->r[T]);
-    run(m, table[3], AT(cache)); // twice the point, until 7 times the point takes its place
-    fe *next = table[0];
+    keep(m, m->multiples[3]); // twice the point, until 7 times the point takes its place
+    m->q = m->multiples[0];
     for (unsigned i = 1; i < 4; i++) {
-        run(m, next, AT(plus));
-        run(m, next, AT(tail));
-        next = table[3];
-        run(m, table[i], AT(cache));
+        run(m, AT(q_scaled));
+        run(m, AT(plus));
+        run(m, AT(point));
+        keep(m, m->multiples[i]);
+        m->q = m->multiples[3];
     }
     return small;
 }
 
-// (X, Y, Z) = [S]B - [k]A, with one chain of doublings. Both scalars are read from the top, as
-// differences of neighbouring bits (2k - k, without carries): -1, 0 or 1 for each place. From the
-// first that is not 0, four places at once make a number; its odd part is the digit, added where
-// its last place is. One place in five has a digit on average.
+// (X, Y, Z) = [S]B - [k]A, with one chain of doublings. Scalars are read from the top, as differences
+// of neighbouring bits (k = 2k - k without borrows: wMOF, Okeya and others, 2004): -1, 0 or 1 for each
+// place. From the first one that is not 0, four places together make a number; its odd part is the
+// digit, and is added at the number's last place that is not 0. One place in five has a digit.
 static void combine(machine *m) {
-    unsigned window[2] = {0, 0}; // bits i + 4 to i
-    int pending[2] = {0, 0};     // 8 times the number
-    set_word(&m->r[X], 0, 0);
-    set_word(&m->r[Y], 1, 0);
-    set_word(&m->r[Z], 1, 0);
-    for (int i = 252; i >= -4; i--) {
-        run(m, m->r, AT(twice));
+    // The highest bit of a scalar is 252. `window` has the bits i + 4 to i; here those from 250 up.
+    unsigned window[2] = {m->scalar[0].w[7] >> 26, m->scalar[1].w[7] >> 26};
+    int number[2] = {0, 0}; // what is still to be added, in eighths
+    run(m, AT(neutral));
+    for (int i = 249; i >= -4; i--) {
+        run(m, AT(twice));
         for (unsigned n = 0; n < 2; n++) {
             unsigned bits = window[n] << 1 & 31;
             if (i >= 0) {
                 bits |= m->scalar[n].w[i >> 5] >> (i & 31) & 1;
             }
             window[n] = bits;
-            int digit = pending[n] * 2;
-            if (!digit && ((bits ^ bits << 1) & 16)) {
-                digit = (int)((bits + 1) >> 1) - (int)(bits & 16);
+            int eighths = 2 * number[n];
+            if (!eighths && ((bits ^ bits << 1) & 16)) {
+                eighths = (int)((bits + 1) >> 1) - (int)(bits & 16);
             }
-            pending[n] = 0;
-            if (digit & 7) {
-                pending[n] = digit;
-            } else if (digit) {
-                bool negative = digit < 0;
-                fe *entry = m->table[n][(negative ? -digit : digit) >> 4];
-                run(m, entry, AT(tail));
-                run(m, entry, negative == n ? AT(minus) : AT(plus));
+            number[n] = eighths & 7 ? eighths : 0;
+            if (eighths && !number[n]) {
+                bool negative = eighths < 0;
+                unsigned index = (unsigned)(negative ? -eighths : eighths) >> 4;
+                run(m, AT(point));
+                m->q = n ? multiples_of_b[index] : m->multiples[index];
+                run(m, n ? AT(q_affine) : AT(q_scaled));
+                run(m, negative == n ? AT(minus) : AT(plus));
             }
         }
-        run(m, m->r, AT(tail) + 1);
+        run(m, AT(point) + 1);
     }
 }
 
@@ -367,24 +417,19 @@ void ota_ed25519_update(ota_ed25519 *check, const void *data, size_t length) {
 bool ota_ed25519_ok(ota_ed25519 *check) {
     machine m;
     uint8_t *digest = (uint8_t *)check->hash.block;
+    const uint8_t *s = check->signature + 32;
     ota_sha512_final(&check->hash, digest);
     reduce(&m.scalar[0], digest, 64);
-    reduce(&m.scalar[1], check->signature + 32, 32);
-    copy(&m.r[D2], &twice_d);
-    set_word(&m.r[Z], 1, 0);
-    if (!equal(&m.scalar[1], check->signature + 32) || !decode(&m, check->key)
-        || multiples(&m, m.table[0])) {
+    reduce(&m.scalar[1], s, 32);
+    start(&m);
+    if (!equal(&m.scalar[1], s) || !decode(&m, check->key) || multiply(&m)) {
         return false;
     }
-    copy(&m.r[X], &base_x);
-    set_word(&m.r[Y], 0x66666658, 0x66666666); // 4/5
-    set_word(&m.r[Z], 1, 0);
-    multiples(&m, m.table[1]);
     combine(&m);
-    // xy of twice R' will be in T: 0 if R' is of small order.
-    run(&m, m.r, AT(twice));
+    run(&m, AT(twice));
     power(&m, &m.r[Z]);
-    run(&m, m.r, AT(end));
+    run(&m, AT(end));
+    // T is xy of twice R', and 0 if R' is of small order.
     return has_encoding(&m, check->signature) && !is_zero(&m.r[T]);
 }
 
