@@ -166,7 +166,8 @@ export class Chip {
         this.pllSys = mcu.pllSys = new Pll(mcu, 'PLL_SYS', this);
         this.pllUsb = mcu.pllUsb = new Pll(mcu, 'PLL_USB', this);
         this.clocks = mcu.clocks = new Clocks(mcu, this);
-        this.psm = new Psm(mcu);
+        this.psm = new Psm(mcu, this);
+        this.coreOneAnswers = false;
         this.resets = new Resets(mcu);
         this.watchdog = new Watchdog(mcu, this);
         if (watchdogReset) {
@@ -452,10 +453,11 @@ export class Chip {
 
     // Core 1 waits in the ROM: its FIFO is empty and takes words, but nobody starts it here.
     loadSio(offset) {
-        if (offset === 0x50) {
-            return 2;
+        if (offset === 0x50) {                  // the FIFO from core 1
+            return this.coreOneAnswers ? 3 : 2;
         }
         if (offset === 0x58) {
+            this.coreOneAnswers = false;
             return 0;
         }
         return this.mcu.sio.readUint32(offset);

@@ -296,8 +296,9 @@ export class Clocks extends BasePeripheral {
 
 // What a watchdog or PSM reset reaches.
 export class Psm extends BasePeripheral {
-    constructor(mcu) {
+    constructor(mcu, chip) {
         super(mcu, 'PSM');
+        this.chip = chip;
         this.wdsel = 0;
     }
 
@@ -320,6 +321,9 @@ export class Psm extends BasePeripheral {
             // Holding core 1 down and letting it go is all that programs do with it.
             if (value & 0xffff) {
                 throw new ChipError('PSM: only core 1 can be forced here');
+            }
+            if (offset === 0x4 && this.force?.[offset] && !value) {
+                this.chip.coreOneAnswers = true;        // its ROM says that it is up: a 0
             }
             (this.force ??= {})[offset] = value;
         } else {
