@@ -63,6 +63,8 @@ class FieldMachine:
         ):
             got = self._run(name, operands, onto if len(operands) == 2 else onto and 0)
             assert (got - right) % P == 0, (name, f"{a:#x}", f"{b:#x}", onto)
+            if name == "fe_mul" and right < TOP:
+                assert got == right, "a product that fits is not reduced (field.h)"
 
 
 def check_edges(field):
