@@ -67,15 +67,31 @@
     adcs \a, \u
     .endm
 
-// (\a, \b) -= (\c, \d), then its magnitude; \s becomes the sign.
+// \a = |\b - \c|; \s is inverted if that was negative.
+    .macro distance32 a, b, c, s
+    subs \a, \b, \c
+    bcs 1f
+    negs \a, \a
+    .ifnb \s
+    mvns \s, \s
+    .endif
+1:
+    .endm
+
+// (\a, \b) -= (\c, \d), then its magnitude; \s is inverted if that was negative.
     .macro distance64 a, b, c, d, s
     subs \a, \c
     sbcs \b, \d
-    sbcs \s, \s
-    eors \a, \s
-    eors \b, \s
-    subs \a, \s
-    sbcs \b, \s
+    bcs 1f
+    mvns \b, \b
+    negs \a, \a
+    bcc 2f
+    adds \b, #1
+2:
+    .ifnb \s
+    mvns \s, \s
+    .endif
+1:
     .endm
 
     .section .text.field, "ax", %progbits
@@ -83,16 +99,10 @@
 
 // (r4, r5) * (r6, r7) -> r4-r7. Loses r0-r3, r8-r10. 80 cycles.
 mul64:
-    subs r0, r4, r5
-    sbcs r2, r2
-    eors r0, r2
-    subs r0, r2             // |b0 - b1|
-    subs r1, r7, r6
-    sbcs r3, r3
-    eors r1, r3
-    subs r1, r3             // |a1 - a0|
-    eors r2, r3
-    mov r8, r2              // sign of M
+    movs r2, #0             // sign of M
+    distance32 r0, r4, r5, r2
+    distance32 r1, r7, r6, r2
+    mov r8, r2
     mov r9, r0
     mul32 r6, r4, r0, r2, r3
     mul32 r7, r5, r0, r2, r3
@@ -117,10 +127,7 @@ mul64:
 
 // (r6, r7) squared -> r4-r7. Loses r0-r3. 45 cycles.
 sqr64:
-    subs r0, r6, r7
-    sbcs r2, r2
-    eors r0, r2
-    subs r0, r2             // |a0 - a1|
+    distance32 r0, r6, r7
     sqr32 r6, r4, r1, r2
     sqr32 r7, r5, r1, r2
     sqr32 r0, r1, r2, r3
@@ -142,11 +149,11 @@ mul128:
     cmp r0, r1
     beq sqr128
     ldm r1!, {r4-r7}
+    movs r2, #0             // sign of M
     distance64 r4, r5, r6, r7, r2
     ldm r0, {r0, r1, r6, r7}
-    distance64 r6, r7, r0, r1, r3
-    eors r2, r3
-    mov r11, r2             // sign of M
+    distance64 r6, r7, r0, r1, r2
+    mov r11, r2
     bl mul64
     mov r0, r11
     eors r4, r0
@@ -167,7 +174,8 @@ mul128:
     ldr r4, [r1, #8]
     ldr r5, [r1, #12]
     bl mul64                // H
-1:  pop {r0-r3}
+join128:
+    pop {r0-r3}
     adds r4, r2             // T
     adcs r5, r3
     movs r2, #0
@@ -200,7 +208,7 @@ mul128:
 
 sqr128:
     ldm r0!, {r4-r7}
-    distance64 r6, r7, r4, r5, r2
+    distance64 r6, r7, r4, r5
     bl sqr64
     mvns r4, r4
     mvns r5, r5
@@ -218,7 +226,7 @@ sqr128:
     ldr r6, [r0, #8]
     ldr r7, [r0, #12]
     bl sqr64                // H
-    b 1b
+    b join128
 
 // Magnitude of (the four words at r1) - (the four behind them) -> four words at r0, which moves
 // on behind them. r2 becomes the sign; r1, r3-r7 are lost.
@@ -395,10 +403,12 @@ middle:
 middle_of_t:
     adds r4, r3
     movs r3, #0
+    bcc 1f
     adcs r5, r3
     adcs r6, r3
     adcs r7, r3
     adcs r3, r3
+1:
     ldm r0!, {r1, r2}
     adds r4, r1
     adcs r5, r2
@@ -455,4 +465,8 @@ middle_of_t:
     muls r7, r7
     b fold
 
+#endif
+
+#ifdef __linux__ // where this file is empty, and would be taken to want an executable stack
+    .section .note.GNU-stack, "", %progbits
 #endif

@@ -157,3 +157,7 @@ finish:
     b finish
 
 #endif
+
+#ifdef __linux__ // where this file is empty, and would be taken to want an executable stack
+    .section .note.GNU-stack, "", %progbits
+#endif

@@ -315,3 +315,7 @@ fe_add:
     .size fe_add, . - fe_add
 
 #endif
+
+#ifdef __linux__ // where this file is empty, and would be taken to want an executable stack
+    .section .note.GNU-stack, "", %progbits
+#endif
