@@ -32,9 +32,13 @@ export class PowerCut extends Error {}
 
 export class Flash {
     // loose: out-of-range addresses wrap and programming over old data is let through in silence,
-    // as on the part. weak: torn cells read differently at each power-up.
-    constructor(size, { timing = 'typical', loose = false, weak = false, seed = 1 } = {}) {
+    // as on the part; the latter also from offset fileSystem on, where LittleFS does it after a
+    // cut, reads back and moves on. weak: torn cells read differently at each power-up.
+    constructor(size, {
+        timing = 'typical', loose = false, fileSystem = null, weak = false, seed = 1,
+    } = {}) {
         this.size = size;
+        this.fileSystem = fileSystem ?? size;
         this.cells = new Uint8Array(size).fill(0xff);
         this.times = TIMES[timing];
         this.loose = loose;
@@ -95,7 +99,7 @@ export class Flash {
         data.slice(-PAGE).forEach((byte, i) => {
             content[(offset + data.length - Math.min(data.length, PAGE) + i) & (PAGE - 1)] = byte;
         });
-        if (!this.loose) {
+        if (!this.loose && page < this.fileSystem) {
             for (let i = 0; i < PAGE; i++) {
                 if (content[i] !== 0xff && content[i] & ~this.cells[page + i]) {
                     throw new ChipError(`program at 0x${(page + i).toString(16)} over what is not `

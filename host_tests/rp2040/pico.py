@@ -53,6 +53,10 @@ class DeviceError(Exception):
     """Python on the device raised; the text is its traceback."""
 
 
+class PowerCut(Exception):
+    """The power failed in erase() or program(), as cut() said."""
+
+
 @dataclass(frozen=True)
 class Stop:
     """Why a run ended."""
@@ -87,6 +91,8 @@ class Pico:
     timing      "typical" or "worst" of the flash's data sheet
     loose       the flash wraps addresses beyond its end and lets old data be programmed over, in
                 silence as a real one; otherwise that is a ChipError
+    file_system offset from which old data may be programmed over all the same: LittleFS does so
+                after a cut, reads back what came of it, and moves on
     weak        cells that a power cut tore read differently at each power-up until erased
     usb         is the cable to a host plugged in
     strict      an access to a register that is not modelled is a ChipError; see unknown()
@@ -106,6 +112,7 @@ class Pico:
         seed=1,
         timing="typical",
         loose=False,
+        file_system=None,
         weak=False,
         usb=True,
         strict=False,
@@ -118,7 +125,13 @@ class Pico:
         self._do(
             "new",
             size=size,
-            flash={"timing": timing, "loose": loose, "weak": weak, "seed": seed},
+            flash={
+                "timing": timing,
+                "loose": loose,
+                "fileSystem": file_system,
+                "weak": weak,
+                "seed": seed,
+            },
             chip={
                 "seed": seed,
                 "usb": usb,
@@ -150,6 +163,8 @@ class Pico:
         if "error" in answer:
             if answer["kind"] == "ChipError":
                 raise ChipError(answer["error"])
+            if answer["kind"] == "PowerCut":
+                raise PowerCut
             raise EmulatorError(answer["stack"])
         return answer["ok"]
 
@@ -163,6 +178,14 @@ class Pico:
         """Bytes of the flash."""
         length = self.size - offset if length is None else length
         return base64.b64decode(self._do("get", offset=offset, length=length))
+
+    def erase(self, offset, length=4096):
+        """Erases as the chip would: counted; cut() may tear it, which raises PowerCut."""
+        self._do("operate", offset=offset, length=length)
+
+    def program(self, offset, page):
+        """A program of up to 256 bytes, likewise."""
+        self._do("operate", offset=offset, data=base64.b64encode(page).decode())
 
     def keep_flash(self):
         """Keeps the flash as it is, inside the emulator; returns a number for restore_flash()."""

@@ -59,6 +59,13 @@ const requests = {
     reset({ cause }) {
         chip.reset(cause);
     },
+    operate({ offset, length, data }) {
+        if (data === undefined) {
+            flash.erase(offset, length);
+        } else {
+            flash.program(offset, bytes(data));
+        }
+    },
     cut({ number, kind, seed }) {
         flash.armCut(number, kind, seed);
     },

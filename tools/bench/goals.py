@@ -25,6 +25,8 @@ class Goal:
 GOALS = {
     "powercut_lives": Goal(5000, most=False),
     "powercut_lost": Goal(0),
+    "rp2_powercut_lives": Goal(500, most=False),
+    "rp2_powercut_lost": Goal(0),
     "wire_raw_ratio": Goal(1.02),
     "resume_waste_bytes": Goal(4096),
     "erases_per_block": Goal(1),
