@@ -6,10 +6,13 @@
 // length of 0xffffffff. The answer is one byte: bit 0 the verdict, bit 1 whether the run reached
 // something new (with COVERAGE).
 
+#define _POSIX_C_SOURCE 200809L
+
 #include "ed25519.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifdef COVERAGE
 #include "coverage.h"
@@ -62,6 +65,7 @@ int main(void) {
     int next;
     while ((next = getchar()) != EOF) {
         ungetc(next, stdin);
+        alarm(60); // a loop without end is a finding, too
         bool good = judge();
         putchar(good | coverage_is_new() << 1);
         fflush(stdout);

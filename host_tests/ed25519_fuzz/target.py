@@ -9,7 +9,7 @@ from typing import IO
 HERE = Path(__file__).resolve().parent
 SOURCES = HERE.parent.parent / "lib" / "ed25519"
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
-SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = ("-g", "-fsanitize=address,undefined,bounds-strict", "-fno-sanitize-recover=all")
 PORTABLE = "-DOTA_ED25519_PORTABLE"
 END = b"\xff" * 4
 NEW = 2
