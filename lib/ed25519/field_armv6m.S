@@ -101,7 +101,7 @@
 mul64:
     movs r2, #0             // sign of M
     distance32 r0, r4, r5, r2
-    distance32 r1, r7, r6, r2
+    distance32 r1, r6, r7, r2
     mov r8, r2
     mov r9, r0
     mul32 r6, r4, r0, r2, r3
@@ -119,10 +119,10 @@ mul64:
     adds r5, r6, r4
     adcs r6, r7
     adcs r7, r3
-    lsrs r3, r2, #1
-    adcs r5, r1
-    adcs r6, r0
-    adcs r7, r2
+    negs r3, r2             // borrows if the mask is -1
+    sbcs r5, r1
+    sbcs r6, r0
+    sbcs r7, r2
     bx lr
 
 // (r6, r7) squared -> r4-r7. Loses r0-r3. 45 cycles.
@@ -150,9 +150,9 @@ mul128:
     beq sqr128
     ldm r1!, {r4-r7}
     movs r2, #0             // sign of M
-    distance64 r4, r5, r6, r7, r2
-    ldm r0, {r0, r1, r6, r7}
-    distance64 r6, r7, r0, r1, r2
+    distance64 r6, r7, r4, r5, r2
+    ldm r0, {r0, r1, r4, r5}
+    distance64 r4, r5, r0, r1, r2
     mov r11, r2
     bl mul64
     mov r0, r11
@@ -191,16 +191,16 @@ join128:
     adcs r6, r2
     adcs r7, r2
     mov r2, r11
-    lsrs r2, #1
+    negs r2, r2             // borrows if the mask is -1
     pop {r2, r3}
-    adcs r0, r2
-    adcs r1, r3
+    sbcs r0, r2
+    sbcs r1, r3
     pop {r2, r3}
-    adcs r4, r2
-    adcs r5, r3
+    sbcs r4, r2
+    sbcs r5, r3
     mov r2, r11
-    adcs r6, r2
-    adcs r7, r2
+    sbcs r6, r2
+    sbcs r7, r2
     mov r3, r12
     stm r3!, {r0, r1, r4-r7}
     mov r12, r3
@@ -210,14 +210,9 @@ sqr128:
     ldm r0!, {r4-r7}
     distance64 r6, r7, r4, r5
     bl sqr64
-    mvns r4, r4
-    mvns r5, r5
-    mvns r6, r6
-    mvns r7, r7
     push {r4-r7}            // M
-    sbcs r0, r0             // nothing was borrowed
-    mvns r0, r0
-    mov r11, r0             // its sign is always the same
+    movs r0, #0
+    mov r11, r0             // which is never negative
     ldr r0, [sp, #16]
     ldm r0!, {r6, r7}
     bl sqr64
@@ -239,6 +234,7 @@ distance128:
     sbcs r6, r2
     sbcs r7, r3
     sbcs r2, r2
+    bcs 1f
     eors r4, r2
     eors r5, r2
     eors r6, r2
@@ -247,7 +243,7 @@ distance128:
     sbcs r5, r2
     sbcs r6, r2
     sbcs r7, r2
-    stm r0!, {r4-r7}
+1:  stm r0!, {r4-r7}
     bx lr
 
 // void fe_sqr(fe *r, const fe *a)
