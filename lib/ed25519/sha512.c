@@ -3,6 +3,8 @@
 
 #include "sha512.h"
 
+#include "field.h"
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "written for little-endian machines"
 #endif
@@ -40,11 +42,15 @@ static const uint64_t round_constants[80] = {
     0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,
 };
 
+// Adds the block to the state.
+#ifdef OTA_FIELD_ARMV6M
+void ota_sha512_block(ota_sha512 *hash, const uint64_t constants[80]); // sha512_armv6m.S
+#else
 static uint64_t rotate(uint64_t x, unsigned n) {
     return x >> n | x << (64 - n);
 }
 
-static void add_block(ota_sha512 *hash) {
+static void ota_sha512_block(ota_sha512 *hash, const uint64_t constants[80]) {
     uint64_t *w = hash->block;
     uint64_t s[8];
     for (unsigned i = 0; i < 8; i++) {
@@ -54,7 +60,7 @@ static void add_block(ota_sha512 *hash) {
         uint64_t x = s[4];
         uint64_t y = s[0];
         x = s[7] + (rotate(x, 14) ^ rotate(x, 18) ^ rotate(x, 41)) + (s[6] ^ (x & (s[5] ^ s[6])))
-            + round_constants[t] + w[t % 16];
+            + constants[t] + w[t % 16];
         y = (rotate(y, 28) ^ rotate(y, 34) ^ rotate(y, 39)) + ((y & (s[1] | s[2])) | (s[1] & s[2]));
         for (unsigned i = 7; i > 0; i--) {
             s[i] = s[i - 1];
@@ -71,6 +77,7 @@ static void add_block(ota_sha512 *hash) {
         hash->state[i] += s[i];
     }
 }
+#endif
 
 void ota_sha512_init(ota_sha512 *hash) {
     for (unsigned i = 0; i < 8; i++) {
@@ -81,11 +88,13 @@ void ota_sha512_init(ota_sha512 *hash) {
 
 void ota_sha512_update(ota_sha512 *hash, const void *data, size_t length) {
     const uint8_t *bytes = data;
+    unsigned fill = (unsigned)hash->length % 128;
+    hash->length += length;
     for (size_t i = 0; i < length; i++) {
-        unsigned fill = (unsigned)hash->length++ % 128;
         ((uint8_t *)hash->block)[fill ^ SWAP] = bytes[i];
-        if (fill == 127) {
-            add_block(hash);
+        fill = (fill + 1) % 128;
+        if (fill == 0) {
+            ota_sha512_block(hash, round_constants);
         }
     }
 }
@@ -101,7 +110,7 @@ void ota_sha512_final(ota_sha512 *hash, uint8_t digest[64]) {
     } while (hash->length % 128 != 112);
     hash->block[14] = overflow;
     hash->block[15] = bits;
-    add_block(hash);
+    ota_sha512_block(hash, round_constants);
     for (unsigned i = 0; i < 64; i++) {
         digest[i] = ((uint8_t *)hash->state)[i ^ SWAP];
     }
