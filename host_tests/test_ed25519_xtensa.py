@@ -5,6 +5,7 @@ QEMU's core is no ESP32's, but runs what compilers make for one, but for muluh, 
 handler of ours does (tools/bench/xtensa_start.S).
 """
 
+import hashlib
 import itertools
 import random
 import re
@@ -17,6 +18,7 @@ import emulated_xtensa
 import pytest
 
 import ed25519_cases
+import xtensa_module
 from field_machine import EDGES, ONES, TOP, P
 from vectors.ed25519_known import RFC_8032
 
@@ -104,19 +106,45 @@ def test_field_carries_that_run_through_all_words(machine):
     check(machine, [*ends, *((d, e) for d in range(80) for e in (TOP - 1, d + 1))])
 
 
-def test_verdicts(machine, soak):
+def cases(soak):
     known = [
         ed25519_cases.Case("RFC 8032", True, *map(bytes.fromhex, (key, message, signature)))
         for key, signature, message in RFC_8032
     ]
-    cases = [*known, *ed25519_cases.read()[:: 1 if soak else 6]]
-    calls = []
-    for case in cases:
+    return [*known, *ed25519_cases.read()[:: 1 if soak else 8]]
+
+
+def check_verdicts(machine, functions, cases, first=()):
+    calls = list(first)
+    for case, function in itertools.product(cases, functions):
         key, message, signature = map(machine.place, (case.key, case.message, case.signature))
-        calls.append(("ota_ed25519_verify", key, message, len(case.message), signature))
-    results = [call.result & 0xFF for call in machine.run(calls)]
-    assert results == [int(case.good) for case in cases]
+        calls.append((function, key, message, len(case.message), signature))
+    results = [call.result & 0xFF for call in machine.run(calls)[len(first) :]]
+    assert results == [int(case.good) for case in cases for _ in functions]
+
+
+def test_verdicts(machine, soak):
+    check_verdicts(machine, ["ota_ed25519_verify"], cases(soak))
     assert machine.stack <= STACK
+
+
+def test_the_module_itself(machine, built, repo, tmp_path, soak, monkeypatch):
+    """The .mpy, what is in the tree and what is built here: MicroPython's linker has had its part
+    in it."""
+    files = [built("natmod/xtensawin/ota_ed25519.mpy")]
+    files.append(repo / "lib" / "ed25519" / "xtensawin_6.3" / "ota_ed25519.mpy")
+    monkeypatch.syspath_prepend(str(built("src/micropython") / "py"))
+    import makeqstrdata
+
+    for mpy in {file.read_bytes() for file in files}:
+        machine, start = xtensa_module.load(mpy, tmp_path, makeqstrdata.static_qstr_list)
+        check_verdicts(machine, ["verify", "verify_pieces"], cases(soak)[3::4], [start])
+        data = bytes(range(256)) * 2
+        places = {length: machine.place(bytes(64)) for length in (0, 111, 112, 128, 500)}
+        where = machine.place(data)
+        machine.run([start, *(("hash", where, n, place) for n, place in places.items())])
+        for length, place in places.items():
+            assert machine.read(place, 64) == hashlib.sha512(data[:length]).digest()
 
 
 def test_calls_are_windowed_and_products_whole(listing):
@@ -163,8 +191,8 @@ def test_stack_as_the_listing_has_it(listing):
     assert depth("ota_ed25519_verify") + 16 <= STACK
 
 
-def test_the_compiler_takes_the_short_instructions_and_calls(tmp_path):
-    """What GNU's assembler does by itself."""
+def test_the_compiler_makes_what_gnus_makes():
+    """Short instructions and calls, sections of constants; and names that the linker needs."""
     sys.path.insert(0, str(emulated_xtensa.ROOT / "tools" / "setup" / "xtensa"))
     import cc
 
@@ -190,8 +218,13 @@ near:
 \tl32r\ta8, .LCPI0_2
 .LBB0_1:
 \tcallx8\ta8
+\t.section\t.rodata.cst4,"aM",@progbits,4
+\t.long\t1
+\t.section\t.rodata,"a",@progbits
+\t.long\tnear
 """
-    assert cc.rewrite(source).splitlines() == [
+    assert cc.rewrite(source, "name").splitlines() == [
+        '\t.section\t.text.name,"ax",@progbits',
         "\t.literal .LCPI0_1, far",
         "\t.literal .LCPI0_2, near",
         "\t.type\tnear,@function",
@@ -212,4 +245,8 @@ near:
         "\tl32r\ta8, .LCPI0_2",
         ".LBB0_1:",
         "\tcallx8\ta8",
+        '\t.section\t.rodata.name.cst4,"aM",@progbits,4',
+        "\t.long\t1",
+        '\t.section\t.data.rel.ro.name,"a",@progbits',
+        "\t.long\tnear",
     ]

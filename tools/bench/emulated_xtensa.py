@@ -58,6 +58,10 @@ class Program:
     symbols: dict[str, int]
     size: int  # code and constants, without what runs it
 
+    def word(self, address: int) -> int:
+        number: int = struct.unpack_from("<I", self.image, address - _START)[0]
+        return number
+
 
 def _symbol_table(elf: ELFFile) -> SymbolTableSection:
     table = elf.get_section_by_name(".symtab")
@@ -87,7 +91,7 @@ def link(objects: Sequence[Path]) -> Program:
     size = 0
     files = [path.open("rb") for path in objects]
     elfs = [ELFFile(file) for file in files]
-    for names in ((".text",), (".literal",), (".text", ".rodata", ".data.rel.ro")):
+    for names in ((".text",), (".literal",), (".text", ".rodata", ".data", ".bss")):
         for number, elf in enumerate(elfs):
             for index, section in enumerate(elf.iter_sections()):
                 first = names == (".text",)  # the vectors

@@ -3,12 +3,15 @@
 assembly in, its name last, one object (-c -o) or assembly (-S) out, for the windowed calls of
 ESP32, S2 and S3.
 
-Three things differ from what GNU makes, and MicroPython's tools/mpy_ld.py knows only GNU's:
+These differ from what GNU makes, and MicroPython's tools/mpy_ld.py knows only GNU's:
 
  * GNU's assembler takes the 2-byte form of an instruction where there is one, LLVM's does not.
    And clang calls every function through a pointer; within a file it need not.
  * Constants that hold addresses belong into .data.rel.ro, not into .rodata.
  * See fix_object().
+
+And mpy_ld takes places in two sections of one name for the same if their offsets are, though the
+sections are of two files: so all sections get the name of the source.
 
 CLANG names the compiler, NEWLIB the folder of a C library's headers.
 """
@@ -40,7 +43,7 @@ TARGET = (
     *("-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-Wno-unknown-pragmas"),
     *(flag for name in FEATURES for flag in ("-Xclang", "-target-feature", "-Xclang", f"+{name}")),
 )
-LEFT_OUT = ("-fpic", "-fPIC", "-mlongcalls", "-mtext-section-literals")
+LEFT_OUT = ("-fpic", "-fPIC", "-mlongcalls", "-ffunction-sections", "-fdata-sections")
 
 R_XTENSA_32 = 1
 R_XTENSA_SLOT0_OP = 20
@@ -105,22 +108,26 @@ def _call_directly(lines: list[str]) -> list[str]:
     ]
 
 
-def _name_sections(lines: list[str]) -> list[str]:
-    """Put constants that hold addresses into .data.rel.ro."""
-    result = list(lines)
+def _name_sections(lines: list[str], name: str) -> list[str]:
+    """Put constants that hold addresses into .data.rel.ro, and a name into those of sections."""
+    result: list[str] = []
     section = None
-    for at, line in enumerate(lines):
-        if line.startswith(("\t.section\t", "\t.text", "\t.data")):
-            section = at if line.startswith("\t.section\t.rodata") else None
+    for line in ["\t.text", *lines]:  # also for literals, which come before
+        if line == "\t.text":
+            line = '\t.section\t.text,"ax",@progbits'
+        if line.startswith("\t.section"):
+            section = len(result) if line.startswith("\t.section\t.rodata") else None
+            line = re.sub(r"(\t\.(?:text|rodata|data\.rel\.ro)\b)", rf"\1.{name}", line)
         elif section is not None and _ADDRESS.match(line):
-            result[section] = '\t.section\t.data.rel.ro,"a",@progbits'
+            result[section] = f'\t.section\t.data.rel.ro.{name},"a",@progbits'
+        result.append(line)
     return result
 
 
-def rewrite(assembly: str) -> str:
-    lines = assembly.splitlines()
-    lines = [_short(line) for line in _name_sections(_call_directly(lines))]
-    return "\n".join(lines) + "\n"
+def rewrite(assembly: str, name: str) -> str:
+    """What GNU's compiler would have made, for a source of this name."""
+    lines = _name_sections(_call_directly(assembly.splitlines()), name)
+    return "\n".join(map(_short, lines)) + "\n"
 
 
 # ---- objects
@@ -201,7 +208,7 @@ def main(arguments: list[str]) -> int:
             return done.returncode
         text = assembly.read_text()
         if not is_assembly:
-            text = rewrite(text)
+            text = rewrite(text, Path(given[-1]).stem)
         if only_assembly:
             target.write_text(text)
             return 0
