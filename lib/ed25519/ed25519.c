@@ -15,7 +15,7 @@
 // ---- The machine
 
 // Its registers. Q0 to Q3 are not registers but a point to be added, and only a last operand.
-enum { X, Y, Z, T, E, F, G, H, S, ONE, D2, REGISTERS, Q0, Q1, Q2, Q3 };
+enum { X, Y, Z, T, E, F, G, H, S, ONE, D2, REGISTERS, Q0 = 12, Q1, Q2, Q3 };
 
 typedef struct {
     fe r[REGISTERS];
@@ -144,8 +144,7 @@ static void run(machine *m, unsigned at) {
         code = *next++;
         fe *r = m->r + (code >> 8 & 15);
         const fe *a = m->r + (code >> 4 & 15);
-        unsigned last = code & 15;
-        const fe *b = last < Q0 ? m->r + last : m->q + (last - Q0);
+        const fe *b = (code & 15) < Q0 ? m->r + (code & 15) : m->q + (code & 3);
         if (code & OP_ADD) {
             fe_add(r, a, b);
         } else if (code & OP_SUB) {
@@ -401,13 +400,12 @@ static void combine(machine *m) {
 // ---- The interface
 
 void ota_ed25519_init(ota_ed25519 *check, const uint8_t key[32], const uint8_t signature[64]) {
-    copy(check->key, key);
-    copy(check->signature, signature);
-    copy(check->signature + 32, signature + 32);
+    copy(check->r_and_a, signature);
+    copy(check->r_and_a + 32, key);
+    copy(check->s, signature + 32);
     ota_sha512_init(&check->hash);
-    // From the copies: what is hashed is what is checked, whatever happens to the originals.
-    ota_sha512_update(&check->hash, check->signature, 32);
-    ota_sha512_update(&check->hash, check->key, 32);
+    // The copies: what is hashed is what is checked, whatever happens to the originals.
+    ota_sha512_update(&check->hash, check->r_and_a, 64);
 }
 
 void ota_ed25519_update(ota_ed25519 *check, const void *data, size_t length) {
@@ -417,12 +415,11 @@ void ota_ed25519_update(ota_ed25519 *check, const void *data, size_t length) {
 bool ota_ed25519_ok(ota_ed25519 *check) {
     machine m;
     uint8_t *digest = (uint8_t *)check->hash.block;
-    const uint8_t *s = check->signature + 32;
     ota_sha512_final(&check->hash, digest);
     reduce(&m.scalar[0], digest, 64);
-    reduce(&m.scalar[1], s, 32);
+    reduce(&m.scalar[1], check->s, 32);
     start(&m);
-    if (!equal(&m.scalar[1], s) || !decode(&m, check->key) || multiply(&m)) {
+    if (!equal(&m.scalar[1], check->s) || !decode(&m, check->r_and_a + 32) || multiply(&m)) {
         return false;
     }
     combine(&m);
@@ -430,7 +427,7 @@ bool ota_ed25519_ok(ota_ed25519 *check) {
     power(&m, &m.r[Z]);
     run(&m, AT(end));
     // T is xy of twice R', and 0 if R' is of small order.
-    return has_encoding(&m, check->signature) && !is_zero(&m.r[T]);
+    return has_encoding(&m, check->r_and_a) && !is_zero(&m.r[T]);
 }
 
 bool ota_ed25519_verify(const uint8_t key[32], const void *message, size_t length,

@@ -20,8 +20,8 @@
 //     if (ota_ed25519_ok(&check)) ...                   once; the object is then used up
 //
 // No heap, no globals, no recursion, and nothing to clean up. An object is a plain struct of 296
-// bytes; several may be in use at once. The stack needed from the call down, on 32-bit machines:
-// 1,9xx bytes for ota_ed25519_verify, object included.
+// bytes; several may be in use at once. The stack needed from the call down is under 1,700 bytes,
+// in ota_ed25519_verify with the object on it.
 //
 // Nothing here is secret: keys, messages and signatures that are verified are public. So the time
 // taken depends on them, and that is right. Do not sign or agree on keys with this arithmetic.
@@ -35,8 +35,8 @@
 
 typedef struct {
     ota_sha512 hash;
-    uint8_t key[32];
-    uint8_t signature[64];
+    uint8_t r_and_a[64]; // as they are hashed
+    uint8_t s[32];
 } ota_ed25519;
 
 void ota_ed25519_init(ota_ed25519 *check, const uint8_t key[32], const uint8_t signature[64]);
