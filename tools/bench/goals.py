@@ -25,6 +25,7 @@ class Goal:
 GOALS = {
     "powercut_lives": Goal(5000, most=False),
     "powercut_lost": Goal(0),
+    "boot_bytes": Goal(8192),
     "rp2_powercut_lives": Goal(500, most=False),
     "rp2_powercut_lost": Goal(0),
     "wire_raw_ratio": Goal(1.02),
