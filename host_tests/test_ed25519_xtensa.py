@@ -200,6 +200,7 @@ def test_the_compiler_makes_what_gnus_makes():
 \t.literal .LCPI0_0, near
 \t.literal .LCPI0_1, far
 \t.literal .LCPI0_2, near
+\t.literal .LCPI0_3, far
 \t.type\tnear,@function
 near:
 \tentry\ta1, 32
@@ -218,6 +219,7 @@ near:
 \tl32r\ta8, .LCPI0_2
 .LBB0_1:
 \tcallx8\ta8
+\tl32r\ta9, .LCPI0_3
 \t.section\t.rodata.cst4,"aM",@progbits,4
 \t.long\t1
 \t.section\t.rodata,"a",@progbits
@@ -245,6 +247,7 @@ near:
         "\tl32r\ta8, .LCPI0_2",
         ".LBB0_1:",
         "\tcallx8\ta8",
+        "\tl32r\ta9, .LCPI0_1",
         '\t.section\t.rodata.name.cst4,"aM",@progbits,4',
         "\t.long\t1",
         '\t.section\t.data.rel.ro.name,"a",@progbits',

@@ -108,6 +108,23 @@ def _call_directly(lines: list[str]) -> list[str]:
     ]
 
 
+def _share_literals(lines: list[str]) -> list[str]:
+    """Have each value in memory once. An instruction reaches those of a whole file."""
+    labels: dict[str, str] = {}  # of values
+    same: dict[str, str] = {}
+    result = []
+    for line in lines:
+        if match := re.match(r"\t\.literal (\.L\w+), (.+)", line):
+            label = labels.setdefault(match[2], match[1])
+            if label != match[1]:
+                same[match[1]] = label
+                continue
+        elif match := re.match(r"(\tl32r\ta\d+, )(\.L\w+)$", line):
+            line = match[1] + same.get(match[2], match[2])
+        result.append(line)
+    return result
+
+
 def _name_sections(lines: list[str], name: str) -> list[str]:
     """Put constants that hold addresses into .data.rel.ro, and a name into those of sections."""
     result: list[str] = []
@@ -126,7 +143,8 @@ def _name_sections(lines: list[str], name: str) -> list[str]:
 
 def rewrite(assembly: str, name: str) -> str:
     """What GNU's compiler would have made, for a source of this name."""
-    lines = _name_sections(_call_directly(assembly.splitlines()), name)
+    lines = _share_literals(_call_directly(assembly.splitlines()))
+    lines = _name_sections(lines, name)
     return "\n".join(map(_short, lines)) + "\n"
 
 
