@@ -3,9 +3,10 @@
 # Puts what MicroPython's rp2 port needs besides build/.source in place: the SDK of the chip's
 # maker and the USB stack, and a second, newer MicroPython to build the same board with.
 #   build/src/micropython          as source.sh left it, now with lib/pico-sdk and lib/tinyusb
-#   build/src/micropython-newer    complete too; missing, and named, where it cannot be had
-# NEWER are tried in turn. They change their version at any time, which is why nothing but the
-# second build of the firmware depends on them; MPY_DIR_NEWER names a checkout of your own.
+#   build/src/micropython-newer    complete too
+# NEWER are tried in turn. They change their version at any time, and one day it will be too new
+# for our board. So nothing depends on them but what tests the second version, which says so if it
+# is missing; MPY_DIR_NEWER names a checkout instead.
 # Usage: rp2.sh STAMP
 
 . "$(dirname "$0")/lib.sh"
@@ -73,16 +74,18 @@ if [ -n "${MPY_DIR_NEWER:-}" ]; then
     touch "$stamp"
     exit 0
 fi
-for suite in "${NEWER[@]}"; do
-    (archive "deb-src $suite" && unpack_sources micropython) || continue
+fetch_newer() (    # suite
+    archive "deb-src $1"
+    unpack_sources micropython
     tree=$(echo "$work"/micropython-*/)
-    if builds_our_board "$tree"; then
-        restore_micropython "$tree" "$src/micropython/lib/mbedtls"
-        put_libraries "$tree"
-        mv "$tree" "$newer"
-        break
-    fi
+    builds_our_board "$tree" || die "MicroPython of Debian $1 is too new for boards/rp2040"
+    restore_micropython "$tree" "$src/micropython/lib/mbedtls"
+    put_libraries "$tree"
+    mv "$tree" "$newer"
+)
+for suite in "${NEWER[@]}"; do
+    fetch_newer "$suite" && break
     rm -rf "$work"/micropython*
 done
+[ -e "$newer" ] || say "no second MicroPython (Debian ${NEWER[*]}): name one with MPY_DIR_NEWER=/path"
 touch "$stamp"
-[ -e "$newer" ] || lacking "a newer MicroPython" "is not in Debian ${NEWER[*]}" "$stamp"
