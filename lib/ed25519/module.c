@@ -11,14 +11,14 @@
 // The same as `ota.trust.ed25519` and hashlib, down to the exceptions: TypeError for what is no
 // bytes-like object, ValueError for lengths that cannot be right and for use after ok().
 
+#include "ed25519.h"
+
 #if defined(MICROPY_ENABLE_DYNRUNTIME)
 #include "py/dynruntime.h"
 #elif defined(OTA_ED25519_MODULE)
 #include "py/runtime.h"
 #endif
 #if defined(MICROPY_ENABLE_DYNRUNTIME) || defined(OTA_ED25519_MODULE)
-
-#include "ed25519.h"
 
 typedef struct {
     mp_obj_base_t base;
@@ -32,9 +32,9 @@ typedef struct {
 } sha512_t;
 
 #if MICROPY_ENABLE_DYNRUNTIME
-// A module from .mpy has no data of its own before it is run. The exceptions are here because the
-// usual macros look them up by name, among the globals of whoever calls. One struct, for its
-// beginning is what keeps all of it alive.
+// A module from .mpy has no initialised data. The exceptions are here because the usual macros look
+// them up by name, among the globals of whoever calls. One struct: garbage collectors that do not
+// know of a module's data find it by its beginning, which is the class Verifier.
 struct {
     mp_obj_full_type_t verifier, sha512;
     const mp_obj_type_t *TypeError, *ValueError;
