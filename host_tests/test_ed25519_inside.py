@@ -2,6 +2,7 @@
 """The steps of a verification, in C and in Python, against textbook arithmetic.
 
 Whole signatures cannot do this: k is a hash, so no signature has a k or an S of one's choice.
+Unless the hash is replaced, as in the last tests here.
 """
 
 import ctypes
@@ -152,3 +153,48 @@ def test_sum_of_multiples(inside):
             ed25519._digits(k, s), ed25519._multiples(P - a[0], a[1]), ed25519._multiples(*B)
         )
         assert (x % P, y % P) == (expected[0] * z % P, expected[1] * z % P), (a, k, s)
+
+
+def chosen():
+    """Yield (key, signature, digest, good): R fits, so that only the rules decide."""
+    good = [0, 1, 2**251, 2**252 - 1, 2**252, 2**252 + 1, L - 2, L - 1]
+    bad = [L, L + 1, L + 2**64, 2**252 + 2**125, 2**253, 2 * L - 1, 2 * L, 2**255, 2**256 - 1]
+    digests = [1, 8, L - 1, L + 1, 2 * L + 3, 2**252, 2**256 - 1, 2**511, 2**512 - 1]
+    for i, s in enumerate(good + bad):
+        for j in range(3):
+            digest = digests[(i + 4 * j) % len(digests)]
+            a = add(cases.KEY, TORSION[(i + j) % 8])
+            r = add(multiply(s % L, B), negative(multiply(digest % L, a)))
+            signature = encode(r) + s.to_bytes(32, "little")
+            yield encode(a), signature, digest.to_bytes(64, "little"), s < L
+    # k = 0 takes the key out of it: R' is of small order for S = 0 alone.
+    for s in (0, 1):
+        signature = encode(multiply(s, B)) + s.to_bytes(32, "little")
+        yield encode(cases.KEY), signature, bytes(64), s == 1
+
+
+def test_whole_check_of_chosen_scalars(inside):
+    for key, signature, digest, good in chosen():
+        assert inside.inside_verify(key, signature, digest) & 1 == good, signature.hex()
+        other = bytes([signature[0] ^ 1]) + signature[1:]
+        assert not inside.inside_verify(key, other, digest) & 1
+
+
+def test_whole_check_of_chosen_scalars_in_python(monkeypatch):
+    hashes = []
+
+    class Chosen:
+        def __init__(self, data=b""):
+            pass
+
+        update = __init__
+
+        def digest(self):
+            return hashes[-1]
+
+    monkeypatch.setattr(ed25519, "sha512", Chosen)
+    for key, signature, digest, good in chosen():
+        hashes.append(digest)
+        assert ed25519.verify(key, b"", signature) == good, signature.hex()
+        other = bytes([signature[0] ^ 1]) + signature[1:]
+        assert not ed25519.verify(key, b"", other)
