@@ -39,10 +39,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
 
 import flash_map
 import rp2_boot
+import rp2_world
 from mpota import rp2040
 from ota.image.blocks import BlockList
 from ota.image.install import Install
-from rp2040.pico import XIP, ChipError, PowerCut
+from rp2040.pico import XIP, ChipError, Ended, PowerCut
 
 MAP = flash_map.MAPS["2mb"]
 OWNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -83,13 +84,40 @@ SCENARIOS = {
 }
 
 
-class Device:
+class _Board:
+    """What both devices do with their cuts."""
+
+    lives = 0  # that ended in a power cut
+
+    def _begin(self, cuts):
+        self.pico.power_off()
+        self.pico.restore_flash(self.start)
+        self._cuts = list(cuts)
+        self._arm()
+
+    def _next_life(self):
+        self.lives += 1
+        self._arm()
+
+    def _arm(self):
+        self._begun = self.pico.counters().operations
+        if self._cuts:
+            operation, kind, seed = self._cuts.pop(0)
+            self.pico.cut(self._begun + operation, kind, seed)
+        else:
+            self.pico.uncut()
+
+    def _done(self):
+        """Return the operations since the last cut."""
+        return self.pico.counters().operations - self._begun
+
+
+class Device(_Board):
     """A board with its flash as the factory left it, and the releases that it is to go through."""
 
     def __init__(self, pico, repo, scenario):
         self.pico = pico
         self.scenario = scenario
-        self.lives = 0  # that ended in a power cut
         self.images = {}  # (version, slot) -> bytes
         for version in scenario.versions:
             for slot in (0, 1):
@@ -108,34 +136,28 @@ class Device:
     def live(self, cuts):
         """Live until nothing is left to do; return the operations since the last cut."""
         pico = self.pico
-        pico.power_off()
-        pico.restore_flash(self.start)
+        self._begin(cuts)
         self.asked = 0  # for trials
         self.tried = 0
-        self.begun = pico.counters().operations
-        cuts = list(cuts)
-        self._arm(cuts)
         for _ in range(BOOTS):
             pico.power_on()
             version = self._boot()
             if version is None:
-                self._next_life(cuts)
+                self._next_life()
                 continue
             pico.power_off()
             try:
                 done = self._application(version)
             except PowerCut:
-                self._next_life(cuts)
+                self._next_life()
                 continue
             if done:
                 break
         else:
             raise Lost("does not settle")
-        operations = pico.counters().operations - self.begun
+        operations = self._done()
         pico.power_on()
-        if self._boot() != self.scenario.last or pico.counters().operations != (
-            self.begun + operations
-        ):
+        if self._boot() != self.scenario.last or self._done() != operations:
             raise Lost("does not stay where it arrived")
         return operations
 
@@ -146,18 +168,6 @@ class Device:
         recording = self.pico.record()
         self.live([])
         return [(kind, offset) for kind, offset, _ in recording.operations]
-
-    def _arm(self, cuts):
-        if cuts:
-            operation, kind, seed = cuts.pop(0)
-            self.pico.cut(self.begun + operation, kind, seed)
-        else:
-            self.pico.uncut()
-
-    def _next_life(self, cuts):
-        self.lives += 1
-        self.begun = self.pico.counters().operations
-        self._arm(cuts)
 
     def _boot(self):
         """Run to the application; return its version, or None for a power cut."""
@@ -361,3 +371,56 @@ def sweep(device, *, share=0, shares=1, second=0):
                 for _ in range(second):
                     kind = dice.choice(("before", "torn", "torn"))
                     chains.append([cut, (dice.randrange(recovery), kind, dice.choice(TEARS))])
+
+
+class RealDevice(_Board):
+    """The same for OTA_PICO as it is built, with its file system: MicroPython, `ota` and the
+    repository of rp2_world. It goes from one release to the next. Its life takes seconds.
+
+    Cells are not weak here: LittleFS is not made for that.
+    """
+
+    def __init__(self, pico, world, blocks=2):
+        """`world` has 1.0.0; `blocks` of the next release are missing in the spare slot."""
+        self.pico = pico
+        self.world = world
+        pico.renew(file_system=MAP.fs)
+        rp2_world.copy_uf2(pico, world.uf2("1.0.0"))
+        spare = bytearray(world.image(1, "2.0.0", does="g"))
+        for block in range(1, blocks):
+            at = block * len(spare) // blocks
+            spare[at : at + 8] = bytes(8)
+        pico.write_flash(world.slots[1], spare)
+        pico.power_on()
+        world.provision(pico)
+        if world.update(pico) != "up to date":
+            raise Lost("before any cut")
+        world.release("2.0.0")
+        pico.power_off()
+        self.start = pico.keep_flash()
+
+    def live(self, cuts):
+        pico = self.pico
+        self._begin(cuts)
+        for _ in range(BOOTS):
+            try:
+                pico.power_on()
+                stop = pico.run(until="settled", seconds=30)
+                if stop.why != "text":
+                    raise Ended(stop, "settled")
+                event = self.world.update(pico)
+            except Ended as ended:
+                if ended.stop.why != "cut":
+                    raise Lost(str(ended)) from ended
+                self._next_life()
+                continue
+            if event == "up to date":
+                break
+            if event != "ready: 2.0.0":
+                raise Lost(event)
+        else:
+            raise Lost("does not settle")
+        ask = "import ota_rp2; boot = ota_rp2.Boot(); print(boot.running.number, boot.on_trial)"
+        if pico.exec(ask).split() != ["1", "False"]:
+            raise Lost("does not run the new release")
+        return self._done()
