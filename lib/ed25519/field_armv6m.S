@@ -2,20 +2,22 @@
 // Field arithmetic for ARMv6-M (Cortex-M0, M0+), whose one multiply gives the low 32 bits.
 //
 // A product of two words thus takes four multiplies of halves, 17 cycles. Karatsuba's rule, used
-// three times over (256, 128 and 64 bits), makes 27 of them do where rows would take 64. With
-// X = 2^(n/2) it says, for a = a0 + a1 X and b = b0 + b1 X:
+// three times over (256, 128 and 64 bits), makes 27 of them do where rows would take 64. For
+// a = a0 + a1 X and b = b0 + b1 X, with X = 2^128, 2^64 or 2^32, it says:
 //
-//      L = a0 b0, H = a1 b1, M = (a0 - a1) (b1 - b0)
-//      a b = L + (L + H + M) X + H X^2
+//      L = a0 b0, H = a1 b1, M = (a0 - a1) (b0 - b1)
+//      a b = L + (L + H - M) X + H X^2
 //
-// Differences are kept as magnitude and sign; a sign is a mask, 0 or -1, and a product is negated
-// as (M ^ mask) + (mask & 1), the one coming in as a carry. The middle is added in this way:
+// The differences are multiplied as magnitudes. The sign of M is a mask, 0 or -1, and minus a
+// number is (the number ^ -1) + 1, the one being a carry. The middle is added up in this way:
 //
-//      T = Lhigh + Hlow, whose carry goes into Hhigh, which is at most X - 2: no overflow
-//      a b = Llow + (T + Llow + Mlow) X + (T + Hhigh + Mhigh) X^2 + Hhigh X^3
+//      T = L1 + H0, and what it carries goes to H1, which is at most X - 2: no overflow
+//      a b = L0 + (T + L0 - M0) X + (T + H1 - M1) X^2 + H1 X^3
 //
-// At 256 bits, X^4 is 2^512 and X^2 is 38, so the last two terms times 38 are added to the first.
-// Time depends on operands in a few places where carries seldom run on; all operands are public.
+// At 256 bits, X^2 is 38, so the last two terms times 38 are added to the first two. A square
+// takes 27 squares of words, 10 cycles each: a product of operands that are one object is a square.
+//
+// Numbers are negated, and carries run on, by branches: all operands are public.
 
 #include "field.h"
 
@@ -97,23 +99,23 @@
     .section .text.field, "ax", %progbits
     .balign 4
 
-// (r4, r5) * (r6, r7) -> r4-r7. Loses r0-r3, r8-r10. 80 cycles.
+// (r4, r5) * (r6, r7) -> r4-r7. Loses r0-r3, r8-r10. 79 cycles or so.
 mul64:
-    movs r2, #0             // sign of M
+    movs r2, #0
     distance32 r0, r4, r5, r2
     distance32 r1, r6, r7, r2
-    mov r8, r2
+    mov r8, r2              // sign of M
     mov r9, r0
     mul32 r6, r4, r0, r2, r3
     mul32 r7, r5, r0, r2, r3
     mov r10, r4
     mov r0, r9
     mul32 r0, r1, r2, r3, r4
-    mov r4, r10             // L = r4, r6   H = r5, r7   M = r1, r0
-    movs r3, #0
+    mov r4, r10
     mov r2, r8
     eors r1, r2
     eors r0, r2
+    movs r3, #0             // L = r4, r6   H = r5, r7   M = r1, r0
     adds r6, r5             // T
     adcs r7, r3
     adds r5, r6, r4
@@ -125,13 +127,13 @@ mul64:
     sbcs r7, r2
     bx lr
 
-// (r6, r7) squared -> r4-r7. Loses r0-r3. 45 cycles.
+// (r6, r7) squared -> r4-r7. Loses r0-r3. 44 cycles.
 sqr64:
     distance32 r0, r6, r7
     sqr32 r6, r4, r1, r2
     sqr32 r7, r5, r1, r2
     sqr32 r0, r1, r2, r3
-    movs r3, #0             // L = r4, r6   H = r5, r7   M = - r1, r0
+    movs r3, #0             // L = r4, r6   H = r5, r7   M = r1, r0
     adds r6, r5             // T
     adcs r7, r3
     adds r5, r6, r4
@@ -142,18 +144,18 @@ sqr64:
     sbcs r7, r3
     bx lr
 
-// Four words at r0 times four words at r1 -> eight words at r12, which moves on behind them.
-// Gives back r0 and r1. Loses r2-r11.
+// Four words at r0 times four words at r1 -> eight words at r12, which moves on behind them, and
+// the high four of them in r4-r7. Gives back r0 and r1. Loses r2, r3, r8-r11.
 mul128:
     push {r0, r1, lr}
     cmp r0, r1
     beq sqr128
     ldm r1!, {r4-r7}
-    movs r2, #0             // sign of M
+    movs r2, #0
     distance64 r6, r7, r4, r5, r2
     ldm r0, {r0, r1, r4, r5}
     distance64 r4, r5, r0, r1, r2
-    mov r11, r2
+    mov r11, r2             // sign of M
     bl mul64
     mov r0, r11
     eors r4, r0
@@ -175,7 +177,7 @@ mul128:
     ldr r5, [r1, #12]
     bl mul64                // H
 join128:
-    pop {r0-r3}
+    pop {r0-r3}             // L
     adds r4, r2             // T
     adcs r5, r3
     movs r2, #0
@@ -191,8 +193,8 @@ join128:
     adcs r6, r2
     adcs r7, r2
     mov r2, r11
-    negs r2, r2             // borrows if the mask is -1
-    pop {r2, r3}
+    negs r2, r2
+    pop {r2, r3}            // M
     sbcs r0, r2
     sbcs r1, r3
     pop {r2, r3}
@@ -250,10 +252,18 @@ distance128:
     function fe_sqr
     mov r2, r1
 
+// The stack of fe_mul, in bytes from sp.
+    .equ SIGN, 0            // of minus M
+    .equ M, 4
+    .equ H, 36
+    .equ L, 68
+    .equ DIFFERENCES, 100   // their magnitudes
+    .equ T, DIFFERENCES     // when they are used up
+    .equ R, 132
+    .equ A, 136
+    .equ B, 140             // and then what belongs to the caller
+
 // void fe_mul(fe *r, const fe *a, const fe *b)
-//
-// The stack, in words from sp: 0 M, 8 H, 16 L, 24 magnitudes of the differences, then T,
-// 32 r, a, b and what belongs to the caller.
     function fe_mul
     push {r4-r7, lr}
     mov r4, r8
@@ -261,77 +271,73 @@ distance128:
     mov r6, r10
     mov r7, r11
     push {r0-r2, r4-r7}
-    sub sp, #128
-    mov r0, sp
-    mov r12, r0
-    add r0, sp, #4 * 24
+    sub sp, #R
     mov r8, r2
     mov r9, r1
+    add r0, sp, #DIFFERENCES
     bl distance128
     mov r1, r8
     mov r8, r2
     cmp r1, r9
-    beq 1f
+    beq 1f                  // a square needs no second difference
     bl distance128
 1:  mov r1, r8
     eors r2, r1
-    mvns r2, r2             // the differences are a0 - a1 and b0 - b1, so M is less their product
-    push {r2}
+    mvns r2, r2
+    str r2, [sp, #SIGN]
+    add r1, sp, #M
+    mov r12, r1
     mov r1, r0
-    subs r1, #16            // for a square, the first difference once more
-    add r0, sp, #4 * 25
+    subs r1, #16
+    add r0, sp, #DIFFERENCES
     bl mul128               // M
-    ldr r0, [sp, #4 * 34]
-    ldr r1, [sp, #4 * 35]
+    ldr r0, [sp, #A]
+    ldr r1, [sp, #B]
     adds r0, #16
     adds r1, #16
     bl mul128               // H
     subs r0, #16
     subs r1, #16
-    bl mul128               // L, and its high half in r4-r7
-    pop {r2}
+    bl mul128               // L
 
-    add r0, sp, #4 * 8
-    ldm r0!, {r1, r3}
+    add r0, sp, #H
+    ldm r0!, {r1, r2}
     adds r4, r1
-    adcs r5, r3
-    ldm r0!, {r1, r3}
+    adcs r5, r2
+    ldm r0!, {r1, r2}
     adcs r6, r1
-    adcs r7, r3             // T
+    adcs r7, r2             // T
     movs r1, #0
     adcs r1, r1
-    mov r10, r1             // what T carries, due above its two places
-    add r0, sp, #4 * 24
+    mov r10, r1             // what T carries
+    add r0, sp, #T
     stm r0!, {r4-r7}
-
-    // Twice: T + X + (M ^ sign) + what is carried, r3. X is the low half of L, then the high half
-    // of H; the results go to the high half of L and the low half of H.
-    mov r8, r2
-    lsrs r3, r2, #31
-    mov r0, sp
-    mov r9, r0              // M
-    add r0, sp, #4 * 16
-    bl middle_of_t
-    add r0, sp, #4 * 20
+    add r0, sp, #M
+    mov r9, r0
+    ldr r3, [sp, #SIGN]
+    lsrs r3, r3, #31
+    add r0, sp, #L
+    bl middle_with_t
+    add r0, sp, #L + 16
     stm r0!, {r4-r7}
     add r3, r10
-    add r0, sp, #4 * 12
+    add r0, sp, #H + 16
     bl middle
-    add r0, sp, #4 * 8
-    stm r0!, {r4-r7}        // and on to the high half of H
+    add r0, sp, #H
+    stm r0!, {r4-r7}
     add r3, r10
-    add r3, r8              // the sign is also the word above M
-2:  ldr r1, [r0]
+    adds r3, r2             // to minus M, the sign is one more word
+2:  ldr r1, [r0]            // the high half of H; the product ends with it, so this ends in it
     adds r1, r3
     stm r0!, {r1}
     movs r3, #1
     bcs 2b
 
-    // In the places of L, the low 8 words; in those of H, the high 8. The low ones, plus 38 times
-    // the high ones, two at a time.
-    ldr r0, [sp, #4 * 32]
-    add r1, sp, #4 * 8
-    add r2, sp, #4 * 16
+    // Now the low 8 words of the product lie where L was, the high 8 where H was. The low ones plus
+    // 38 times the high ones, two at a time.
+    ldr r0, [sp, #R]
+    add r1, sp, #H
+    add r2, sp, #L
     mov r8, r2
     movs r7, #0             // carried on
 3:  ldm r1!, {r3, r5}
@@ -354,8 +360,8 @@ distance128:
     adcs r5, r2
     movs r2, #0
     adcs r7, r2
-    ldr r4, [r1, #24]
-    ldr r6, [r1, #28]
+    ldr r4, [r1, #L - H - 8]
+    ldr r6, [r1, #L - H - 4]
     adds r3, r4
     adcs r5, r6
     adcs r7, r2
@@ -364,7 +370,7 @@ distance128:
     bne 3b
 
     movs r3, #0
-    add sp, #4 * 35
+    add sp, #B + 4
     pop {r1, r2, r4, r5}
     mov r8, r1
     mov r9, r2
@@ -391,12 +397,12 @@ fold:
 finish:
     pop {r4-r7, pc}
 
-// T + (four words at r0) + (four words at r9 ^ r8) + r3 -> r4-r7; r3 becomes what is carried. r9
-// moves on.
+// T + (four words at r0) + (four words at r9 ^ SIGN) + r3 -> r4-r7; r3 becomes what is carried,
+// r2 is SIGN, r9 moves on. Loses r0, r1.
 middle:
-    add r1, sp, #4 * 24
+    add r1, sp, #T
     ldm r1!, {r4-r7}
-middle_of_t:
+middle_with_t:
     adds r4, r3
     movs r3, #0
     bcc 1f
@@ -404,8 +410,7 @@ middle_of_t:
     adcs r6, r3
     adcs r7, r3
     adcs r3, r3
-1:
-    ldm r0!, {r1, r2}
+1:  ldm r0!, {r1, r2}
     adds r4, r1
     adcs r5, r2
     ldm r0!, {r1, r2}
@@ -414,7 +419,7 @@ middle_of_t:
     movs r1, #0
     adcs r3, r1
     mov r0, r9
-    mov r2, r8
+    ldr r2, [sp, #SIGN]
     ldm r0!, {r1}
     eors r1, r2
     adds r4, r1
@@ -434,7 +439,7 @@ middle_of_t:
 
 // void fe_sub(fe *r, const fe *a, const fe *b)
 //
-// a - b = a + (the complement of b) + 1 - 2^256, which carries if nothing is borrowed.
+// a - b = a + (the complement of b) + 1 - 2^256: carries if nothing is borrowed.
     function fe_sub
     movs r3, #0
     mvns r3, r3

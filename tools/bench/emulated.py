@@ -155,6 +155,7 @@ ARCHITECTURES = {
         _arm("armv6m", "cortex-m0plus", arm_const.UC_CPU_ARM_CORTEX_M0, _m0plus_cycles, "cycles"),
         _arm("armv7m", "cortex-m3", arm_const.UC_CPU_ARM_CORTEX_M3, _THUMB),
         _arm("armv7em", "cortex-m4", arm_const.UC_CPU_ARM_CORTEX_M4, _THUMB),
+        _arm("armv8m", "cortex-m33", arm_const.UC_CPU_ARM_CORTEX_M33, _THUMB),
         Architecture(
             "rv32imc",
             "riscv64-unknown-elf-gcc",
