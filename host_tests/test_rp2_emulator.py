@@ -363,6 +363,28 @@ def test_code_in_flash_does_not_run_while_it_is_away(board, assemble):
         board(f"back; away; {jump}", flash={AT: code}).run()
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_dma_cannot_read_flash_while_it_is_away(board, there):
+    pico = board(
+        f"""
+        {"back" if there else "away"}
+        put 0x4000f000, 1 << 2              @ the DMA leaves reset
+        put 0x50000000, 0x10008000          @ from
+        put 0x50000004, 0x20005000          @ to
+        put 0x50000008, 1                   @ one
+        put 0x5000000c, 0x1f8009            @ word, at once
+        nop
+        bkpt #1
+        """,
+        flash={AT: OLD},
+    )
+    if there:
+        assert pico.run().which == 1 and pico.word(0x20005000) == 0x03020100
+    else:
+        with pytest.raises(ChipError, match="read at 0x10008000 while it is away"):
+            pico.run()
+
+
 def test_real_boot2_maps_the_flash_and_must_be_left_before_commands(board, repo):
     boot2 = (repo / "boards/rp2040/boot/ota_boot_2mb.bin").read_bytes()[:252]
     enter = "ldr r0, =0x20001001; blx r0"
@@ -497,6 +519,18 @@ def test_cut_before_and_after_an_operation(board):
         cut(board, n, kind).read_flash(AT, 256) for n in (0, 1) for kind in ("before", "after")
     ]
     assert found == [OLD[:256], blank, blank, NEW]
+
+
+def test_busy_flash_takes_no_command(board):
+    byte = "ldr r0, =0x18000060; movs r1, #{}; str r1, [r0]; ldr r7, [r0]"
+    low, high = (f"put 0x4001800c, {0x200 | level << 8}" for level in (0, 1))
+    erase = [low, byte.format(6), high, low, *map(byte.format, (0x20, 0, 0x80, 0)), high]
+    poll = f"2: {low}; {byte.format(5)}; {byte.format(0)}; {high}; lsrs r7, #1; bcs 2b"
+    with pytest.raises(ChipError, match="command 0x9f to a busy flash"):
+        board("; ".join(["away", *erase, low, byte.format(0x9F), "bkpt #1"])).run()
+    with pytest.raises(ChipError, match="mapped while it is busy"):
+        board("; ".join(["away", *erase, "back", "bkpt #1"])).run()
+    assert board("; ".join(["away", *erase, poll, "back", "bkpt #1"])).run().which == 1
 
 
 def test_torn_program_clears_some_of_its_bits(board):

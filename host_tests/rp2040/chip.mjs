@@ -68,6 +68,7 @@ export class Chip {
         this.text = '';                         // all that came over USB
         this.uart = '';
         this.mark = 0;                          // how much of the text a caller has taken
+        this.uartMark = 0;
     }
 
     // ---- power and resets
@@ -280,6 +281,9 @@ export class Chip {
         const mapped = this.ssi.mapped && this.ioQspi.chipSelect === undefined;
         if (this.ioQspi.chipSelect !== 0 && this.ioQspi.chipSelect !== undefined) {
             this.flash.deselect();
+        }
+        if (mapped && this.flash.busy) {
+            throw this.mistake('the flash is mapped while it is busy');
         }
         this.cpu.flashEnd = mapped ? this.flash.size : 0;
         this.cpu.closeWindow();
@@ -519,8 +523,10 @@ export class Chip {
                 if (found(news, until) >= 0) {
                     return { why: 'text', which: found(news, until) };
                 }
-                if (found(this.uart, uart) >= 0) {
-                    return { why: 'uart', which: found(this.uart, uart) };
+                const which = found(this.uart.slice(this.uartMark), uart);
+                if (which >= 0) {
+                    this.uartMark = this.uart.length;
+                    return { why: 'uart', which };
                 }
             }
             return null;

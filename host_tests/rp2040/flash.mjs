@@ -215,6 +215,9 @@ export class Flash {
                 + 'leave its continuous reading');
         }
         const { command } = this;
+        if (!command.length && this.busy && byte !== 0x05) {
+            throw new ChipError(`command 0x${byte.toString(16)} to a busy flash`);
+        }
         command.push(byte);
         const at = command.length - 1;
         switch (command[0]) {
