@@ -16,30 +16,41 @@ import ota
 import ota_rp2
 
 
+_NOTE = b"no files"
+
+
 def _mount():
     boot = ota_rp2.Boot()
     words = ota_rp2.info()[0]
     files = ota_rp2.flash(words, words[10], words[11])
     note = ota_rp2.flash(words, words[6] + 4096, 4096)  # the sector behind the floors
     page = bytearray(256)
-    note.readblocks(0, page)
-    noted = page[0] != 0xFF
     try:
         vfs.mount(vfs.VfsLfs2(files, progsize=256), "/")
     except OSError:
         blank = _is_blank(files, page)
-        if not noted and not blank:
-            page[0] = 0
-            note.writeblocks(0, page, 0)
-            note.readblocks(0, page)
-            if page[0] == 0:
+        if not blank and not _is_noted(note, page):
+            _write(note, page)
+            if _is_noted(note, page):
                 machine.reset()
-        if not blank and (boot.on_trial or not noted):
-            return  # the REPL is there, and so is the watchdog of a trial
+            return  # go on without files: there is a REPL, and the watchdog of a trial
+        if not blank and boot.on_trial:
+            return
         vfs.VfsLfs2.mkfs(files, progsize=256)
         vfs.mount(vfs.VfsLfs2(files, progsize=256), "/")
-    if noted:
+    if _is_noted(note, page):
         note.ioctl(6, 0)
+
+
+def _is_noted(note, page):
+    note.readblocks(0, page)
+    return page[: len(_NOTE)] == _NOTE
+
+
+def _write(note, page):
+    page[: len(_NOTE)] = _NOTE
+    note.ioctl(6, 0)
+    note.writeblocks(0, page, 0)
 
 
 def _is_blank(files, page):

@@ -25,6 +25,7 @@ import struct
 import time
 
 import machine
+import ota_ed25519
 import rp2
 import uctypes
 
@@ -239,20 +240,15 @@ class Boot:
         if not self.on_trial and self.switch_pending:
             return
         self._check_settled()
-        length, counter, digest, signature = self._image(slot)
+        length, counter, digest, signature, signed = self._image(slot)
         seq, floor, _ = self._record(self.running)
         if counter < floor:
             raise ImageError("security counter below the running image's", counter, floor)
         if self._keys and not self._is_signed(digest, signature):
             raise ImageError("not signed by a key of the bootloader")
+        crc = _crc_of(slot, length, signed, digest)
         record = struct.pack(
-            "<6I",
-            _RECORD_MAGIC,
-            seq + 1 & _NONE,
-            slot.offset,
-            length,
-            self._crc(slot, length),
-            counter,
+            "<6I", _RECORD_MAGIC, seq + 1 & _NONE, slot.offset, length, crc, counter
         )
         page = bytearray(b"\xff" * _PAGE)
         page[:24] = record
@@ -263,24 +259,10 @@ class Boot:
         if not self.switch_pending:
             raise SlotError("flash does not hold the record")
 
-    def _crc(self, slot, length):
-        crc = 0
-        buf = bytearray(_PAGE)
-        for at in range(0, length, _PAGE):
-            slot.flash.readblocks(0, buf, at)
-            crc = binascii.crc32(memoryview(buf)[: length - at], crc)
-        return crc
-
     def _is_signed(self, digest, signature):
-        """Tell whether the bootloader would take the signature; it checks the digest itself."""
-        from ota.trust.keys import ed25519_scheme
-
-        verifier = ed25519_scheme()["ed25519"][2]
         for key in self._keys:
             try:
-                check = verifier(key, bytes(signature))
-                check.update(digest)
-                if check.ok():
+                if ota_ed25519.verify(key, digest, signature):
                     return True
             except ValueError:
                 pass  # no key, or no signature
@@ -309,7 +291,8 @@ class Boot:
             raise ImageError("not a firmware: no vector table")
 
     def _image(self, slot):
-        """Return (length, counter, digest, signature) of the image in a slot, as it claims them.
+        """Return (length, counter, digest, signature, signed length) of the image in a slot, as it
+        claims them.
 
         Raises ImageError when there is none that the bootloader would understand.
         """
@@ -336,7 +319,8 @@ class Boot:
         if len(found.get(_COUNTER, b"")) != 4 or len(found.get(_DIGEST, b"")) != 64:
             raise ImageError("image without security counter or SHA-512")
         counter = struct.unpack("<I", found[_COUNTER])[0]
-        return at, counter, found[_DIGEST], found.get(_SIGNATURE, b"")
+        signed = _HEADER + code + protected
+        return at, counter, found[_DIGEST], found.get(_SIGNATURE, b""), signed
 
     def identity(self, slot):
         """The SHA-512 that `mpota release` appends to an image."""
@@ -381,7 +365,7 @@ class _Trial:
         if not self._goes_on:
             self._deadline = time.ticks_add(time.ticks_ms(), min(ms, _LONGEST_MS))
             machine.mem32[_DEADLINE] = self._deadline | 1 << 31
-        feed()
+        self._tick(None)  # now, too: soft resets may come quicker than the timer
         machine.mem32[_WATCHDOG_CTRL_SET] = _WATCHDOG_ENABLE
         try:
             # In the interrupt itself: a long call into C, like a TLS handshake, is not a hang.
@@ -399,6 +383,20 @@ class _Trial:
         if time.ticks_diff(self._deadline, time.ticks_ms()) <= 0:
             machine.reset()
         feed()
+
+
+def _crc_of(slot, length, signed, digest):
+    """Return the CRC-32 of an image. Raises ImageError unless its digest is right."""
+    crc = 0
+    sha512 = ota_ed25519.sha512()
+    buf = bytearray(1024)
+    for at in range(0, length, len(buf)):
+        slot.flash.readblocks(0, buf, at)
+        crc = binascii.crc32(memoryview(buf)[: length - at], crc)
+        sha512.update(memoryview(buf)[: max(0, signed - at)])
+    if sha512.digest() != digest:
+        raise ImageError("image is damaged")
+    return crc
 
 
 def _parse(head, slot, other):

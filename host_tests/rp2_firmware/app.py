@@ -13,7 +13,7 @@ import machine
 import micropython
 
 import ota
-from ota.errors import FetchError
+from ota.errors import FetchError, StateError
 
 # The last byte: g good, i crashes when it is imported, h hangs, e its health check raises,
 # s says nothing at all.
@@ -30,7 +30,7 @@ class Serial:
 
     async def open(self, path, start=0, end=None):
         micropython.kbd_intr(-1)
-        print("\x02{} {} {}".format(path, start, -1 if end is None else end))
+        print("\x02" + path, start, -1 if end is None else end)
         status, length = struct.unpack("<HI", sys.stdin.buffer.read(6))
         if status != 200:
             raise FetchError("server", path, status=status)
@@ -76,6 +76,11 @@ def start():
     print(str(MARK, "ascii"))
     while MARK[-1] == ord("h"):
         pass
-    if MARK[-1] != ord("s") and not asyncio.run(updater().settle(healthy, 5)):
-        machine.reset()
-    print("settled")
+    if MARK[-1] == ord("s"):
+        return
+    try:
+        if not asyncio.run(updater().settle(healthy, 5)):
+            machine.reset()
+        print("settled")
+    except StateError as error:
+        print(error)
