@@ -24,7 +24,8 @@ SOURCE = REPO / "lib" / "ed25519"
 VERIFY = "ota_ed25519_verify"
 FIELD = ("fe_mul", "fe_sqr", "fe_add", "fe_sub")
 SIGNATURES = 4
-PRINTED = ("armv6m", "armv7em", "rv32imc", "x64")
+XTENSA = "xtensawin"
+NAMES = ("armv6m", "armv7em", "rv32imc", "x64", XTENSA)
 
 # Measured in the same way, with gcc 12.2, on another day; no bench of ours runs them.
 QUOTED = {
@@ -61,6 +62,13 @@ def _sources() -> list[Path]:
     return [f for f in sorted(SOURCE.iterdir()) if f.suffix in (".c", ".S") and f != module]
 
 
+def _present(name: str) -> bool:
+    """True if this machine has a compiler for that architecture."""
+    if name == XTENSA:
+        return (REPO / "build" / "clang" / "clang").exists()
+    return emulated.ARCHITECTURES[name].present
+
+
 def _verification(arch: emulated.Architecture, folder: Path) -> dict[str, float]:
     """Bytes, cost and stack of a verification."""
     program = emulated.build(arch, _sources(), folder, [VERIFY], [f"-I{SOURCE}"])
@@ -93,45 +101,44 @@ def _field(arch: emulated.Architecture, folder: Path) -> dict[str, float]:
     }
 
 
-def _xtensa(folder: Path) -> dict[str, float]:
-    """Bytes, instructions and stack on the ESP32's Xtensa."""
+def _compare(name: str, found: dict[str, float]) -> None:
+    """Print our figures, and those of others."""
+    unit = emulated.ARCHITECTURES[name].unit
+    widths = 11, 14, 8
+    print(f"{name:30}{'bytes':>11}{unit:>14}{'stack':>8}")
+    ours = [f"{found[f'ed25519_{name}_{figure}']:,}" for figure in ("bytes", unit, "stack")]
+    quoted = QUOTED.get(name, "").splitlines()
+    for line in ("this " + " ".join(ours), *quoted):
+        words = line.split()
+        first = next(n for n, word in enumerate(words) if word[0].isdigit() and "," in word)
+        cells = zip(words[first:], widths, strict=False)
+        whose = "" if line.startswith("this") else "  (quoted)"
+        label = " ".join(words[:first])
+        print(f"    {label:26}{''.join(cell.rjust(width) for cell, width in cells)}{whose}")
 
-    return emulated_xtensa.verification(
-        _sources(), folder, [_signed(n) for n in range(SIGNATURES)]
-    )
 
+def figures(names: Iterable[str] = NAMES) -> dict[str, float]:
+    """Return name -> number; print what others need, for comparison.
 
-def figures(names: Iterable[str] = (*PRINTED, "xtensawin")) -> dict[str, float]:
-    """Return name -> number; prints what others need, for comparison."""
+    An architecture whose compiler or emulator this machine lacks has no figures.
+    """
     found: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
         for name in names:
-            arch = emulated.ARCHITECTURES.get(name)
-            if arch is None:
-                found.update(_xtensa(Path(folder)))
-            elif arch.present:
-                found.update(_verification(arch, Path(folder)))
-                found.update(_field(arch, Path(folder)))
+            if not _present(name):
+                print(f" (no compiler for {name})", end="", file=sys.stderr)
+            elif name == XTENSA:
+                signed = map(_signed, range(SIGNATURES))
+                found.update(emulated_xtensa.verification(_sources(), folder, signed))
             else:
-                print(f" ({name}: no {arch.compiler})", end="", file=sys.stderr)
-            if name in QUOTED:
+                arch = emulated.ARCHITECTURES[name]
+                found.update(_verification(arch, folder))
+                found.update(_field(arch, folder))
                 _compare(name, found)
     return found
 
 
-def _compare(name: str, found: dict[str, float]) -> None:
-    arch = emulated.ARCHITECTURES[name]
-    ours = [
-        f"{found.get(f'ed25519_{name}_{figure}', 0):,}" for figure in ("bytes", arch.unit, "stack")
-    ]
-    print(f"{name:34}{'bytes':>7}{arch.unit:>14}{'stack':>8}")
-    print(f"    {'this':26}{ours[0]:>11}{ours[1]:>14}{ours[2]:>8}")
-    for line in QUOTED[name].splitlines():
-        quoted, *numbers = line.rsplit(maxsplit=3 if name == "armv6m" else 2)
-        cells = [number.rjust(width) for number, width in zip(numbers, (11, 14, 8), strict=False)]
-        print(f"    {quoted.strip():26}{''.join(cells)}  (quoted)")
-
-
 if __name__ == "__main__":
-    for figure, value in figures(sys.argv[1:] or PRINTED).items():
+    for figure, value in figures(sys.argv[1:] or NAMES).items():
         print(f"{figure:36}{value:>12,}")
