@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import random
 import re
-import shutil
 import subprocess
 import sys
 from operator import add, mul, sub
@@ -30,7 +29,7 @@ SOURCES = ("ed25519.c", "sha512.c", "field_portable.c", "field_xtensa.c")
 @pytest.fixture(scope="module")
 def machine(built, repo, tmp_path_factory):
     built("clang/clang")
-    if not shutil.which(emulated_xtensa.QEMU[0]):
+    if not emulated_xtensa.present():
         pytest.skip(f"no {emulated_xtensa.QEMU[0]} on this machine")
     folder = tmp_path_factory.mktemp("xtensa")
     source = repo / "lib" / "ed25519"
