@@ -163,7 +163,7 @@ size-update: setup ## write today's sizes to size.csv
 	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
-bench: setup $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
+bench: setup build/.chips build/.clang $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
 	$(VENV)/python tools/bench/run.py $(ARGS)
 
 .PHONY: demo
