@@ -84,7 +84,8 @@ class Board:
 @pytest.fixture(scope="module")
 def pico(built):
     built("node_modules/rp2040js")
-    with Pico(bkpt=True, strict=True, usb=False) as pico:
+    # Weak: bits that a cut left half written read differently each time until they are rewritten.
+    with Pico(bkpt=True, strict=True, usb=False, weak=True) as pico:
         yield pico
 
 
@@ -202,6 +203,7 @@ def test_bootloader_for_4_mb(repo, built):
         assert [board.boot() for _ in range(2)] == [B, A]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scene", ["trial", "abort", "refuse", "complete"])
 def test_power_cut_at_each_operation_of_the_bootloader(board, scene, soak):
     """Two cuts in a row, each before, in or after a flash operation; then it has settled."""
@@ -245,6 +247,7 @@ def test_bootloaders_in_git_differ_in_their_maps_only(repo):
         assert len(file) == flash_map.BOOT_SIZE <= 8192
 
 
+@pytest.mark.slow
 def test_bootloaders_in_git_are_what_the_sources_make(repo, built, tmp_path):
     """The same bytes from the compiler that made them; any other has to fit them in."""
     folder = repo / "boards" / "rp2040" / "boot"
