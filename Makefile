@@ -109,6 +109,10 @@ build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
 .PHONY: firmware
 firmware: build/rp2040/OTA_PICO/firmware-b.bin ## build OTA_PICO for both slots, in build/rp2040
 
+.PHONY: bootloader
+bootloader: build/.rp2 build/.chips ## build the RP2040's bootloader into boards/rp2040/boot
+	@unset MAKEFLAGS MFLAGS MAKELEVEL; $(MAKE) -s -C boards/rp2040/boot keep
+
 .PHONY: chips
 chips: setup ## get and build what the tests on emulated chips need
 chips: $(CHIPS) $(BIN)/micropython-usermod $(MODULES) build/.rp2 build/.node

@@ -262,4 +262,4 @@ def test_bootloaders_in_git_are_what_the_sources_make(repo, built, tmp_path):
         rp2040.read_info(made)
         if version.splitlines()[0] == kept:
             same = made == (folder / f"ota_boot_{name}.bin").read_bytes()
-            assert same, "sources have changed: make -C boards/rp2040/boot keep"
+            assert same, "not what the sources build: run `make bootloader`"
