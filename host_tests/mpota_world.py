@@ -7,6 +7,7 @@ the device's (`mpota.verify` runs it).
 
 import os
 import shutil
+import struct
 from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -17,9 +18,9 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
-from mpota import publish, release, setup, verify
+from mpota import bootkeys, publish, release, rp2040, setup, verify
 from mpota.repository import open_repository
-from mpota.workspace import Board, open_workspace
+from mpota.workspace import KNOWN_BOARDS, Board, open_workspace
 from sim import image
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)  # ngclient looks at the real clock
@@ -70,6 +71,38 @@ def make_release(workspace, version="1", path=None, now=NOW, keyring=None, **cha
     made = release.prepare(repository, what, path)
     keyring = keyring or workspace.keyring(nobody)
     return release.publish_release(repository, made, what, keyring, now)
+
+
+PICO = "OTA_PICO"
+
+
+def make_pico(folder, **changes):
+    """Make a repository for an RP2040 board and return its Workspace."""
+    return make(folder, boards={PICO: KNOWN_BOARDS[PICO]}, **changes)
+
+
+def link(number, version="1", length=9000, slot_size=None):
+    """Return what looks like a firmware that is linked for slot A (0) or B (1)."""
+    slot = rp2040.SLOT_A + number * (slot_size or KNOWN_BOARDS[PICO].slot)
+    entry = rp2040.XIP_BASE + slot + 0x100 + 0xC0 | 1
+    vectors = struct.pack("<II", 0x20042000, entry).ljust(0xC0, b"\0")
+    return (vectors + version.encode()).ljust(length, b"\x46")
+
+
+def put_links(folder, version="1", **changes):
+    """Write both links of a firmware into files and return their paths."""
+    paths = [Path(folder) / f"{version}-firmware-{slot}.bin" for slot in "ab"]
+    for number, path in enumerate(paths):
+        path.write_bytes(link(number, version, **changes))
+    return paths
+
+
+def make_pico_release(workspace, version="1", paths=None, now=NOW, **changes):
+    paths = paths or put_links(workspace.folder, version)
+    repository = open_repository(workspace)
+    what = wanted(version, boards=[PICO], frozen=True, **changes)
+    made = release.prepare_slots(repository, what, paths, bootkeys.open_signer(workspace, nobody))
+    return release.publish_release(repository, made, what, workspace.keyring(nobody), now)
 
 
 def publish_to(workspace, destination, **changes):

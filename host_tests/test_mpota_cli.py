@@ -17,7 +17,18 @@ from mpota.commands import common
 from mpota.errors import EXIT_CODES
 from mpota.repository import open_repository
 from mpota.workspace import open_workspace
-from mpota_world import BOARD, DAY, NOW, ROLLOUT, build, clone, make, make_release
+from mpota_world import (
+    BOARD,
+    DAY,
+    NOW,
+    ROLLOUT,
+    build,
+    clone,
+    make,
+    make_pico,
+    make_pico_release,
+    make_release,
+)
 from sim import image
 
 
@@ -28,10 +39,18 @@ def first(tmp_path_factory):
     return workspace
 
 
+@pytest.fixture(scope="module")
+def pico(tmp_path_factory):
+    workspace = make_pico(tmp_path_factory.mktemp("pico") / "r")
+    make_pico_release(workspace, "1")
+    return workspace
+
+
 @pytest.fixture
-def here(first, tmp_path, monkeypatch):
+def here(first, pico, tmp_path, monkeypatch):
     """A folder with a repository, an image and a CA in it; the current one."""
     clone(first, tmp_path / "ota-repo")
+    clone(pico, tmp_path / "pico")
     (tmp_path / "app.bin").write_bytes(build("2"))
     shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
     monkeypatch.chdir(tmp_path)
@@ -48,6 +67,7 @@ GOOD = {
     "provision": "provision device --url https://updates.example.com/ --ca ca.pem",
     "verify": "verify",
     "refresh": "refresh",
+    "uf2": "uf2 sensor.uf2 --repo pico",
 }
 
 
@@ -363,8 +383,9 @@ def test_help_ends_with_an_example(verb, capsys):
     assert text.endswith(cli.command(verb).EXAMPLE)
 
 
-def test_examples_of_the_helps_run_one_after_the_other(tmp_path, monkeypatch):
+def test_examples_of_the_helps_run_one_after_the_other(pico, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    clone(pico, tmp_path / "pico")
     monkeypatch.setenv(common.PASSPHRASE_ENV, "secret")
     (tmp_path / "micropython.bin").write_bytes(build("1"))
     shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")

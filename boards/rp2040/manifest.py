@@ -9,7 +9,7 @@ module("_boot.py")
 module("ota_rp2.py", opt=3)
 package("ota", base_path="../../lib", opt=3)
 
-# The owner's root, configuration and CA, if there are any: `mpota provision --frozen FOLDER` makes
+# The owner's root, configuration and CA, if there are any: `mpota provision FOLDER --frozen` makes
 # the folder that OTA_FACTORY names.
 if os.environ.get("OTA_FACTORY"):
     module("ota_factory.py", base_path=os.environ["OTA_FACTORY"])

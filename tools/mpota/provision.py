@@ -10,6 +10,9 @@
 The device is a folder here: a mounted drive, or one that is copied by other means. Doing it again
 brings the library up to date and leaves alone what belongs to the user or was settled before: a
 boot.py, a changed configuration, another trusted root. `force` replaces these.
+
+A firmware of boards/rp2040 has library and guard frozen in, so such a board gets only its
+ota-state; or not even that, when the same three files are frozen too (`factory`).
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ from mpota.workspace import Workspace
 STATE = "ota-state"
 CONFIG = f"{STATE}/config.json"
 CA = f"{STATE}/ca.der"
+FACTORY = "ota_factory.py"
 GUARD = "import ota; ota.guard()"
 _BOOT = f"{GUARD}  # on trial: arms the watchdog before anything else runs\n"
 _BOARD = "ota_esp32.py"
@@ -50,6 +54,7 @@ class Wanted:
     utc: str  # now: the device's first floor of time
     trial_s: int
     mpy: bool = False
+    frozen: bool = False  # the firmware has the library and the guard in it
 
 
 @dataclass(frozen=True)
@@ -92,8 +97,10 @@ def provision(
     plan: dict[str, bytes] = {}
     actions: list[Action] = []
     _plan_state(workspace, device, wanted, force, plan, actions)
-    _plan_boot(device, force, plan, actions)
-    stale = _plan_library(wanted.mpy, device, plan)
+    stale: list[str] = []
+    if not wanted.frozen:
+        _plan_boot(device, force, plan, actions)
+        stale = _plan_library(wanted.mpy, device, plan)
     for relative, data in plan.items():
         path = device / relative
         if path.is_file() and path.read_bytes() == data:
@@ -106,6 +113,24 @@ def provision(
         if not dry_run:
             (device / relative).unlink()
     return actions
+
+
+def factory(workspace: Workspace, folder: Path, wanted: Wanted) -> Action:
+    """Write a module into `folder` that a firmware freezes, and that has what a device needs when
+    its file system is new or lost: ota.wiring looks there for what is in no file."""
+    files.check_folder(folder)
+    _check(wanted, folder)
+    load_roots(workspace.metadata)  # the chain is whole, or this raises
+    newest = root_versions(workspace.metadata)[-1]
+    contents = {
+        "config.json": _config_text(config_of(wanted)),
+        "root.json": (workspace.metadata / f"{newest}.root.json").read_bytes(),
+        "ca.der": wanted.ca,
+    }
+    lines = [f"    {name!r}: {data!r},\n" for name, data in contents.items()]
+    text = '"""Made by mpota provision --frozen."""\n\nFILES = {\n' + "".join(lines) + "}\n"
+    _write(folder / FACTORY, text.encode())
+    return Action("write", FACTORY)
 
 
 def _check(wanted: Wanted, device: Path) -> None:

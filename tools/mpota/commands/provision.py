@@ -3,7 +3,8 @@
 
 DEVICE is a folder that becomes the device's file system. Doing it again brings the library up to
 date and leaves alone what is yours: boot.py, a changed configuration, another trusted root. The
-exit code is 1 if that is not what the options ask for; --force replaces it.
+exit code is 1 if that is not what the options ask for; --force replaces it. A board with an RP2040
+has the library in its firmware.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="length of a trial (%(default)s)",
     )
     parser.add_argument("--mpy", action="store_true", help="compile the library with mpy-cross")
+    parser.add_argument(
+        "--frozen",
+        action="store_true",
+        help="write a module into DEVICE, for a firmware to freeze, that stands in for the files",
+    )
     parser.add_argument("--force", action="store_true", help="replace what is yours as well")
     parser.add_argument("--dry-run", action="store_true", help="show what would be done")
 
@@ -49,12 +55,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from mpota import devtls, names, provision
+    from mpota import devtls, names, provision, release, rp2040
     from mpota.errors import MpotaError, UsageError
     from mpota.serve import DEFAULT_PORT
     from mpota.workspace import open_workspace
 
     workspace = open_workspace(common.folder(args))
+    if args.frozen and (args.dry_run or args.force or args.mpy):
+        raise UsageError("--frozen writes one file and takes no such option", args.device)
     for url in args.url or ():
         provision.check_url(url)
     if args.url and args.ca is None:
@@ -73,10 +81,14 @@ def run(args: argparse.Namespace) -> None:
             utc=names.time_text(names.utc_now()),
             trial_s=args.trial,
             mpy=args.mpy,
+            frozen=release.chip_of(workspace, workspace.board(args.board), None) == rp2040.CHIP,
         )
-        actions = provision.provision(
-            workspace, args.device, wanted, force=args.force, dry_run=args.dry_run
-        )
+        if args.frozen:
+            actions = [provision.factory(workspace, args.device, wanted)]
+        else:
+            actions = provision.provision(
+                workspace, args.device, wanted, force=args.force, dry_run=args.dry_run
+            )
     kept = {action.path for action in actions if action.what == "keep"}
     config = provision.config_of(wanted)
     unmet = []  # what was asked for and is otherwise in what was kept

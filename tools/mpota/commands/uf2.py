@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mpota.commands import common
 
-EXAMPLE = "mpota uf2 sensor.uf2"
+EXAMPLE = "mpota uf2 sensor.uf2 --repo pico"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
