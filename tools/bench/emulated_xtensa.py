@@ -23,7 +23,7 @@ from statistics import mean
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.relocation import RelocationSection
-from elftools.elf.sections import SymbolTableSection
+from elftools.elf.sections import Section, SymbolTableSection
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -77,42 +77,39 @@ def _symbol_table(elf: ELFFile) -> SymbolTableSection:
 
 def _patch(image: bytearray, at: int, kind: int, value: int) -> None:
     """Write an address where a relocation wants it; `at` counts from _START."""
-    here = _START + at
     if kind == R_XTENSA_32:
         struct.pack_into("<I", image, at, value)
     elif kind == R_XTENSA_SLOT0_OP and image[at] & 15 == 1:  # l32r
-        struct.pack_into("<H", image, at + 1, (value - (here + 3 & ~3)) >> 2 & 0xFFFF)
-    elif kind == R_XTENSA_SLOT0_OP and image[at] & 15 == 5:  # call8
-        offset = (value - (here & ~3) - 4) >> 2
-        word = offset << 6 & 0xFF_FFC0 | image[at] & 0x3F
-        image[at : at + 3] = word.to_bytes(3, "little")
+        struct.pack_into("<H", image, at + 1, (value - (_START + at + 3 & ~3)) >> 2 & 0xFFFF)
     else:
-        assert kind == R_XTENSA_SLOT0_OP, kind  # within a section, which the assembler has done
+        assert kind == R_XTENSA_SLOT0_OP, kind  # within a section: the assembler has done it
+
+
+def _rank(piece: tuple[int, int, Section]) -> int:
+    """Vectors come first; literals come before code, an instruction reaches them only there."""
+    number, _index, section = piece
+    if section.name.startswith(".literal"):
+        return 1
+    return 0 if number == 0 and section.name.startswith(".text") else 2
 
 
 def link(objects: Sequence[Path]) -> Program:
-    """Place literals, which an instruction finds only below itself, code, and constants."""
-    image = bytearray()
-    places: dict[tuple[int, int], int] = {}  # (object, section): address
-    size = 0
+    """Link what xtensa_start.S has become, and then others."""
     files = [path.open("rb") for path in objects]
     elfs = [ELFFile(file) for file in files]
-    for names in ((".text",), (".literal",), (".text", ".rodata", ".data", ".bss")):
-        for number, elf in enumerate(elfs):
-            for index, section in enumerate(elf.iter_sections()):
-                first = names == (".text",)  # the vectors
-                if (
-                    not section.name.startswith(names)
-                    or section.name.startswith(".rela")
-                    or (number, index) in places
-                    or (first and number > 0)
-                ):
-                    continue
-                image += bytes(-len(image) % max(section["sh_addralign"], 4))
-                places[number, index] = _START + len(image)
-                image += section.data()
-                if number > 0:
-                    size += section["sh_size"]
+    pieces = [
+        (number, index, section)
+        for number, elf in enumerate(elfs)
+        for index, section in enumerate(elf.iter_sections())
+        if section.name.startswith((".text", ".literal", ".rodata", ".data", ".bss"))
+    ]
+    image = bytearray()
+    places: dict[tuple[int, int], int] = {}  # (object, section): address
+    for number, index, section in sorted(pieces, key=_rank):
+        image += bytes(-len(image) % max(section["sh_addralign"], 4))
+        places[number, index] = _START + len(image)
+        image += section.data()
+    size = sum(section["sh_size"] for number, _, section in pieces if number > 0)
     symbols = {}
     for number, elf in enumerate(elfs):
         for symbol in _symbol_table(elf).iter_symbols():
