@@ -10,12 +10,16 @@ import random
 import shutil
 import struct
 import subprocess
+import zlib
 
 import pytest
 from unicorn import UC_ARCH_ARM, UC_MODE_MCLASS, UC_MODE_THUMB, Uc
 from unicorn.arm_const import UC_ARM_REG_APSR, UC_ARM_REG_R0, UC_CPU_ARM_CORTEX_M0
 
-from rp2040.pico import RAM, ChipError, Pico, with_checksum
+import flash_map
+import rp2_boot
+from mpota import rp2040
+from rp2040.pico import RAM, ChipError, DeviceError, Pico, with_checksum
 
 SECTOR = 4096
 AT = 0x8000  # a sector to write to
@@ -660,6 +664,66 @@ def test_unknown_register_is_an_error_or_noted(board):
 def test_core_1_cannot_be_started(board):
     with pytest.raises(ChipError, match="core 1"):
         board("put 0xd0000054, 0x20001000\n bkpt #1").run()
+
+
+# ---- MicroPython on it
+
+
+@pytest.fixture
+def micropython_board(built, repo):
+    """The board OTA_PICO as it is built, in slot A behind the bootloader."""
+    code = built("rp2040/test/firmware-a.bin").read_bytes()
+    loader = (repo / "boards/rp2040/boot/ota_boot_2mb.bin").read_bytes()
+    image = rp2_boot.make_image(0x10008000, None, code=code)
+    with Pico(file_system=flash_map.MAPS["2mb"].fs) as pico:
+        for offset, data in rp2040.bundle(loader, rp2040.parse_image(image)).items():
+            pico.write_flash(offset, data)
+        pico.power_on()
+        yield pico
+
+
+READ = """
+import binascii, micropython, sys
+micropython.kbd_intr(-1)
+crc, buf = 0, bytearray(4096)
+for n in range(25):
+    print("\\x02piece", n)
+    sys.stdin.buffer.readinto(buf)
+    crc = binascii.crc32(buf, crc)
+micropython.kbd_intr(3)
+print(crc)
+"""
+
+
+@pytest.mark.slow
+def test_micropython_lives_on_it(micropython_board):
+    pico = micropython_board
+    assert pico.exec("import machine; print(machine.freq(), machine.reset_cause())") == (
+        "125000000 1\r\n"
+    )
+    sent = random.Random(1).randbytes(25 * 4096)  # all bytes, Ctrl-C and Ctrl-D among them
+    asked = []
+
+    def answer(request):
+        asked.append(request)
+        n = int(request.split()[1])
+        return sent[4096 * n :][:4096]
+
+    assert int(pico.exec(READ, answer=answer)) == zlib.crc32(sent)
+    assert asked == [f"piece {n}" for n in range(25)]
+    with pytest.raises(DeviceError, match="ZeroDivisionError"):
+        pico.exec("1 // 0")
+
+    pico.exec("with open('file', 'w') as f: f.write('kept')")
+    pico.begin("machine.reset()")
+    assert pico.run(seconds=5, on_reset=True).detail == "forced"
+    assert pico.exec("import machine; print(machine.reset_cause())") == "3\r\n"
+    pico.begin("machine.WDT(timeout=50)\nwhile True: machine.idle()")
+    assert pico.run(seconds=1, on_reset=True).detail == "timer"
+    pico.power_on()
+    assert pico.exec("print(open('file').read())") == "kept\r\n"
+    pico.begin("import machine; machine.bootloader()")
+    assert pico.run(seconds=5).why == "usb-boot"
 
 
 # ---- the rest
