@@ -11,8 +11,8 @@
 //
 // Reduction is one more row, for 2^256 = 38: 38 times the upper half is added to the lower half.
 //
-// Nothing here is called from elsewhere with other conventions than those of C, nothing is placed
-// at an address known beforehand, and no memory but the caller's and the stack is used.
+// The code may lie anywhere, and refers to nothing outside of it: MicroPython's linker for modules
+// takes it as the usual one does.
 
 #include "field.h"
 
