@@ -34,9 +34,15 @@
     .macro rows i, t0, t1, t2, t3, t4, t5, t6, t7
     ldr r0, [sp, #4 * A]
     ldrd r12, lr, [r0, #4 * \i]
+    .if \i
     movs r0, #0
     movs r1, #0
     column 0, \t0, \t1
+    .else                   // nothing to be added yet
+    ldr r3, [r2]
+    umull \t0, r0, r12, r3
+    umull \t1, r1, lr, r3
+    .endif
     column 1, \t1, \t2
     column 2, \t2, \t3
     column 3, \t3, \t4
@@ -55,6 +61,23 @@
     umaal \u, r1, lr, r3
     .endm
 
+// Goes on with a carry or borrow of r0, of which there seldom is one. If it gets to the top, it
+// comes in again as 38, and r0 is now too far from its end for another.
+    .macro run_on next, again, if
+    mov lr, r0
+    movs r0, #0
+    \next r1, r0
+    \next r2, r0
+    \next r3, r0
+    \next r4, r0
+    \next r5, r0
+    \next r6, r0
+    \next r7, r0
+    mov r0, lr
+    it \if
+    \again\if r0, #38
+    .endm
+
     .section .text.field, "ax", %progbits
     .balign 4
 
@@ -66,14 +89,12 @@
     function fe_mul
     push {r0, r1, r4-r11, lr}
     sub sp, #4 * R
-    movs r4, #0
-    movs r5, #0
     movs r6, #0
     movs r7, #0
-    mov r8, r4
-    mov r9, r4
-    mov r10, r4
-    mov r11, r4
+    mov r8, r6
+    mov r9, r6
+    mov r10, r6
+    mov r11, r6
     rows 0, r4, r5, r6, r7, r8, r9, r10, r11
     rows 2, r6, r7, r8, r9, r10, r11, r4, r5
     rows 4, r8, r9, r10, r11, r4, r5, r6, r7
@@ -95,20 +116,11 @@
     mul lr, lr, r12
     pop {r8, r9}            // r, and a, which is not needed any more
 
-// Adds lr to r0-r7. Carries seldom run on; one out of the top comes in again as 38, after which
-// r0 is too small for another.
+// Adds lr to r0-r7.
 fold:
     adds r0, lr
     bcc finish
-    adcs r1, r1, #0
-    adcs r2, r2, #0
-    adcs r3, r3, #0
-    adcs r4, r4, #0
-    adcs r5, r5, #0
-    adcs r6, r6, #0
-    adcs r7, r7, #0
-    it cs
-    addcs r0, #38
+    run_on adcs, add, cs
 finish:
     stm r8, {r0-r7}
     pop {r4-r11, pc}
@@ -145,15 +157,7 @@ finish:
     bcs finish
     subs r0, #38
     bcs finish
-    sbcs r1, r1, #0
-    sbcs r2, r2, #0
-    sbcs r3, r3, #0
-    sbcs r4, r4, #0
-    sbcs r5, r5, #0
-    sbcs r6, r6, #0
-    sbcs r7, r7, #0
-    it cc
-    subcc r0, #38
+    run_on sbcs, sub, cc
     b finish
 
 #endif
