@@ -692,7 +692,7 @@ export class XipCtrl extends BasePeripheral {
 const CTRLR0 = 0x00;
 const CTRLR1 = 0x04;
 const SSIENR = 0x08;
-const SER = 0x10;
+const SLAVES = 0x10;
 const BAUDR = 0x14;
 const TXFLR = 0x20;
 const RXFLR = 0x24;
@@ -708,7 +708,7 @@ export class Ssi extends BasePeripheral {
         super(mcu, 'SSI');
         this.chip = chip;
         this.registers = new Uint32Array(0x100 / 4);
-        this.registers[SER / 4] = 1;
+        this.registers[SLAVES / 4] = 1;
         this.rx = [];
     }
 
@@ -767,14 +767,14 @@ export class Ssi extends BasePeripheral {
                 this.chip.flash.deselect();
             }
         }
-        if ([CTRLR0, CTRLR1, SSIENR, SER, SPI_CTRLR0].includes(offset)) {
+        if ([CTRLR0, CTRLR1, SSIENR, SLAVES, SPI_CTRLR0].includes(offset)) {
             this.chip.flashWayChanged();
         }
     }
 
     send(value) {
         const { registers, chip } = this;
-        if (!(registers[SSIENR / 4] & 1) || !(registers[SER / 4] & 1)) {
+        if (!(registers[SSIENR / 4] & 1) || !(registers[SLAVES / 4] & 1)) {
             return;
         }
         if (((registers[CTRLR0 / 4] >>> 21) & 3) !== 0) {

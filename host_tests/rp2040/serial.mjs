@@ -8,6 +8,7 @@ import {
     setDeviceAddressPacket, setDeviceConfigurationPacket, SetupRecipient, SetupType,
 } from './rp2040js.mjs';
 
+const CONFIGURATION = 2;                // type of descriptor, and the length of its head
 const CONFIGURATION_SIZE = 9;
 const SET_CONTROL_LINE_STATE = 0x22;
 const DTR_RTS = 3;
@@ -29,7 +30,7 @@ function bulkEndpoints(descriptors) {
 }
 
 export class Serial {
-    constructor(usb, onText) {
+    constructor(usb, receive) {
         this.usb = usb;
         this.connected = false;
         this.queue = [];                // chunks for the device
@@ -43,7 +44,7 @@ export class Serial {
             if (endpoint === 0) {
                 this.control(buffer);
             } else if (endpoint === this.endpoints?.in) {
-                onText(buffer);
+                receive(buffer);
             }
         };
         usb.onEndpointRead = (endpoint, size) => {
@@ -60,7 +61,7 @@ export class Serial {
         if (buffer.length === 0) {
             if (this.size === null) {
                 usb.sendSetupPacket(
-                    getDescriptorPacket(DescriptorType.Configration, CONFIGURATION_SIZE));
+                    getDescriptorPacket(CONFIGURATION, CONFIGURATION_SIZE));
             } else if (!this.connected) {
                 usb.sendSetupPacket(createSetupPacket({
                     dataDirection: DataDirection.HostToDevice,
@@ -77,7 +78,7 @@ export class Serial {
         }
         if (this.size === null && buffer.length === CONFIGURATION_SIZE) {
             this.size = buffer[2] | (buffer[3] << 8);
-            usb.sendSetupPacket(getDescriptorPacket(DescriptorType.Configration, this.size));
+            usb.sendSetupPacket(getDescriptorPacket(CONFIGURATION, this.size));
         } else if (this.size !== null && this.descriptors.length < this.size) {
             this.descriptors.push(...buffer);
             if (this.descriptors.length >= this.size) {
