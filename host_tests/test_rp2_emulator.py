@@ -347,6 +347,27 @@ def test_clock_from_a_source_that_stands_still_is_an_error(board):
         board("crystal\n put 0x40008030, 2\n bkpt #1").run()
 
 
+def test_flash_is_waited_for_when_asked(board, repo):
+    """Behind boot2 a line is 8 clocks of address, 4 idle, 16 of data, each two of the core's."""
+    boot2 = (repo / "boards/rp2040/boot/ota_boot_2mb.bin").read_bytes()[:252]
+    reads = {
+        "once": ("ldr r7, [r0]", 56),
+        "a line twice": ("ldr r7, [r0]; ldr r7, [r0, #4]", 56),
+        "two lines": ("ldr r7, [r0]; ldr r7, [r0, #8]", 112),
+        "past the cache": ("ldr r0, =0x13008000; ldr r7, [r0]; ldr r7, [r0]", 2 * 40),
+    }
+    for what, (read, cycles) in reads.items():
+        program = f"ldr r0, =0x20001001; blx r0; ldr r0, =0x10008000; {read}; bkpt #1"
+        pico = board(program, ram=boot2, flash={AT: OLD}, waits=True)
+        assert pico.run().which == 1 and pico.counters().flash_wait_cycles == cycles, what
+    start = "ldr r0, =0x20001001; blx r0; ldr r0, =0x10008001; bx r0"
+    pico = board(start, ram=boot2, waits=True)
+    # movs r7, #1; three nops; in the next line: adds r7, #1; bkpt #1
+    pico.write_flash(AT, bytes.fromhex("0127 c046 c046 c046 0137 01be"))
+    assert pico.run().which == 1 and pico.registers()[0][7] == 2
+    assert pico.counters().flash_wait_cycles == 112
+
+
 # ---- the way to the flash
 
 

@@ -53,7 +53,8 @@ class Mcu extends RP2040 {
 
 export class Chip {
     // options: seed; usb (is a host connected); strict (an access to a register that is not modelled
-    // ends the run); bkpt (BKPT stops the run instead of faulting); romPatience in nanoseconds.
+    // ends the run); bkpt (BKPT stops the run instead of faulting); romPatience in nanoseconds;
+    // waits (count the time that reading flash takes).
     constructor(flash, options = {}) {
         this.flash = flash;
         this.options = { seed: 1, usb: true, romPatience: 300e6, ...options };
@@ -69,6 +70,7 @@ export class Chip {
         this.uart = '';
         this.mark = 0;                          // how much of the text a caller has taken
         this.uartMark = 0;
+        this.waited = 0;                        // cycles, for flash, with the option `waits`
     }
 
     // ---- power and resets
@@ -119,6 +121,7 @@ export class Chip {
             slept_cycles: Math.round(past.slept + (clock?.slept ?? 0)),
             nanoseconds: Math.round(past.nanos + (clock?.nanos ?? 0)),
             instructions: past.instructions + (cpu?.instructions ?? 0),
+            flash_wait_cycles: this.waited,
             boots: this.boots,
             power_ups: this.powerUps,
             operations: flash.operations,
@@ -169,6 +172,7 @@ export class Chip {
         this.clocks = mcu.clocks = new Clocks(mcu, this);
         this.psm = new Psm(mcu, this);
         this.coreOneAnswers = false;
+        this.mappedSize = 0;                    // bytes of flash that can be read now
         this.resets = new Resets(mcu);
         this.watchdog = new Watchdog(mcu, this);
         if (watchdogReset) {
@@ -178,9 +182,10 @@ export class Chip {
         this.timer = new Timer(mcu, this);
         this.ioQspi = new IoQspi(mcu, this);
         this.ssi = new Ssi(mcu, this);
+        this.xip = new XipCtrl(mcu, this);
         this.chipReset = new ChipReset(mcu, watchdogReset ? 'power' : cause);
         Object.assign(mcu.peripherals, {
-            0x14000: new XipCtrl(mcu),
+            0x14000: this.xip,
             0x18000: this.ssi,
             0x40008: this.clocks,
             0x4000c: this.resets,
@@ -285,7 +290,8 @@ export class Chip {
         if (mapped && this.flash.busy) {
             throw this.mistake('the flash is mapped while it is busy');
         }
-        this.cpu.flashEnd = mapped ? this.flash.size : 0;
+        this.mappedSize = mapped ? this.flash.size : 0;
+        this.cpu[this.options.waits ? 'slowFlashEnd' : 'flashEnd'] = this.mappedSize;
         this.cpu.closeWindow();
     }
 
@@ -303,6 +309,7 @@ export class Chip {
     }
 
     flushCache() {
+        this.xip.flush();
         this.ioQspi.forceChipSelect(undefined);
         this.cpu.used += 100;
     }
@@ -313,7 +320,7 @@ export class Chip {
     }
 
     beginFlashCommand(name) {
-        if (this.cpu.flashEnd) {
+        if (this.mappedSize) {
             throw new ChipError(`${name} while the flash is mapped: flash_exit_xip comes first`);
         }
         if (this.flash.continuous) {
@@ -355,9 +362,15 @@ export class Chip {
     memory(address, length) {
         if (address >>> 26 === 4) {
             const offset = address & 0xffffff;
-            return offset + length <= this.cpu.flashEnd
-                ? this.flash.cells.subarray(offset, offset + length)
-                : null;
+            if (offset + length > this.mappedSize) {
+                return null;
+            }
+            if (this.options.waits) {
+                for (let at = address & ~7; at < address + length; at += 8) {
+                    this.waitForFlash(at, 8);
+                }
+            }
+            return this.flash.cells.subarray(offset, offset + length);
         }
         return this.ram(address, length);
     }
@@ -375,19 +388,32 @@ export class Chip {
     }
 
     flashRead(address, size) {
-        const { cpu, flash } = this;
-        if (!cpu.flashEnd) {
+        const { flash } = this;
+        if (!this.mappedSize) {
             throw this.mistake(`flash is read at ${hex(address)} while it is away: `
                 + (this.ioQspi.chipSelect === undefined
                     ? 'boot2 or flash_enter_cmd_xip comes first'
                     : 'flash_flush_cache comes first'));
         }
-        if (!flash.loose) {
+        const offset = address & (flash.size - 1);
+        if (!flash.loose && offset !== (address & 0xffffff)) {
             throw this.mistake(`flash is read at ${hex(address)}, beyond its end`);
         }
-        const offset = address & (flash.size - 1);
+        if (this.options.waits) {
+            this.waitForFlash(address, 4);
+        }
         return [0, 8, 16, 24].slice(0, size)
             .reduce((value, shift, i) => value | (flash.cells[offset + i] << shift), 0);
+    }
+
+    // The time of a read that is not in the cache: a whole line, or `length` bytes past the cache.
+    waitForFlash(address, length) {
+        if (!this.xip.hit(address)) {
+            const past = address & 0x02000000 || !(this.xip.ctrl & 1);
+            const cycles = this.ssi.readCycles(past ? length : 8);
+            this.cpu.used += cycles;
+            this.waited += cycles;
+        }
     }
 
     loadWord(address) {

@@ -42,7 +42,8 @@ export class Cpu {
         this.flash8 = flash;
         this.flash16 = new Uint16Array(flash.buffer, flash.byteOffset, flash.length >> 1);
         this.flash32 = new Int32Array(flash.buffer, flash.byteOffset, flash.length >> 2);
-        this.flashEnd = 0;              // bytes of flash that may be read now: none or all
+        this.flashEnd = 0;              // bytes of flash that are read at once: none or all
+        this.slowFlashEnd = 0;          // the same for flash whose cache and waits are modelled
 
         this.window = this.rom16;       // where the instructions come from
         this.windowBase = 0;
@@ -228,6 +229,11 @@ export class Cpu {
             this.window = this.flash16;
             this.windowBase = pc & 0xff000000;
             this.windowSize = this.flashEnd;
+        } else if (pc >>> 26 === 4 && o < this.slowFlashEnd) {
+            this.bus.waitForFlash(pc, 8);
+            this.window = this.flash16.subarray((o & ~7) >> 1, (o >> 1) + 4);
+            this.windowBase = pc & ~7;
+            this.windowSize = 8;
         } else if (pc >>> 0 < ROM_SIZE) {
             this.window = this.rom16;
             this.windowBase = 0;
@@ -479,6 +485,7 @@ export class Cpu {
                     this.pc = pc;
                     this.used = used;
                     this.openWindow(pc);
+                    used = this.used;
                     o = pc - this.windowBase;
                 }
                 const op = this.window[o >> 1];

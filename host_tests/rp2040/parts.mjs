@@ -658,12 +658,40 @@ export class IoQspi extends BasePeripheral {
     }
 }
 
-// Cache of the execute-in-place flash: nothing is cached here, so only its switches.
+const CACHE_SETS = 1024;
+const LINE = 8;
+
+// Cache of the execute-in-place flash: 16 KB, two ways, lines of 8 bytes. It keeps no bytes here,
+// only which ones would be in it, for those who ask for the time that flash takes.
 export class XipCtrl extends BasePeripheral {
-    constructor(mcu) {
+    constructor(mcu, chip) {
         super(mcu, 'XIP_CTRL');
+        this.chip = chip;
         this.ctrl = 3;
-        this.counters = {};
+        this.flush();
+    }
+
+    flush() {
+        this.tags = new Int32Array(2 * CACHE_SETS).fill(-1);
+    }
+
+    // True when a read at `address` finds its line in the cache; it will the next time.
+    hit(address) {
+        const [allocate, cached] = [!(address & 0x01000000), !(address & 0x02000000)];
+        if (!cached || !(this.ctrl & 1)) {
+            return false;
+        }
+        const line = (address & 0xffffff) >> 3;
+        const set = 2 * (line % CACHE_SETS);
+        if (this.tags[set] === line) {
+            return true;
+        }
+        const found = this.tags[set + 1] === line;
+        if (found || allocate) {
+            this.tags[set + 1] = this.tags[set];        // the other one was used longer ago
+            this.tags[set] = line;
+        }
+        return found;
     }
 
     readUint32(offset) {
@@ -683,7 +711,9 @@ export class XipCtrl extends BasePeripheral {
     writeUint32(offset, value) {
         if (offset === 0x00) {
             this.ctrl = value & 0xb;
-        } else if (offset !== 0x04 && offset !== 0x0c && offset !== 0x10) {
+        } else if (offset === 0x04) {
+            this.flush();
+        } else if (offset !== 0x0c && offset !== 0x10) {
             throw new ChipError('XIP: streaming is not modelled');
         }
     }
@@ -719,6 +749,17 @@ export class Ssi extends BasePeripheral {
 
     get mode() {
         return (this.registers[CTRLR0 / 4] >>> 8) & 3;
+    }
+
+    // Cycles of clk_sys that it takes to read `length` bytes from the mapped flash.
+    readCycles(length) {
+        const control = this.registers[SPI_CTRLR0 / 4];
+        const type = control & 3;
+        const width = [1, 2, 4, 1][(this.registers[CTRLR0 / 4] >>> 21) & 3];
+        const instruction = [0, 4, 8, 16][(control >>> 8) & 3] / (type === 2 ? width : 1);
+        const address = (((control >>> 2) & 15) * 4) / (type === 0 ? 1 : width);
+        const bits = instruction + address + ((control >>> 11) & 31) + (8 * length) / width;
+        return bits * this.registers[BAUDR / 4];
     }
 
     // The plain serial mode of the boot ROM, for commands, or with `map` for slow reading.

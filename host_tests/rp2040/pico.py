@@ -76,6 +76,7 @@ class Counters:
     slept_cycles: int  # that it slept or waited for the flash, at the clock of then
     nanoseconds: int
     instructions: int
+    flash_wait_cycles: int  # of cycles: what waits=True adds
     boots: int  # times the boot ROM ran
     power_ups: int
     operations: int  # erases and programs
@@ -97,6 +98,8 @@ class Pico:
     usb         is the cable to a host plugged in
     strict      an access to a register that is not modelled is a ChipError; see unknown()
     bkpt        BKPT ends run() instead of faulting
+    waits       reading flash takes the time that it takes a chip: 16 KB of cache, clock divider,
+                quad or serial; the emulator is slower then
     rom_patience_ms     how long the boot ROM waits for a busy flash
     """
 
@@ -117,6 +120,7 @@ class Pico:
         usb=True,
         strict=False,
         bkpt=False,
+        waits=False,
         rom_patience_ms=300,
     ):
         """Takes another board, which is quicker than another Pico: off, its flash erased."""
@@ -137,6 +141,7 @@ class Pico:
                 "usb": usb,
                 "strict": strict,
                 "bkpt": bkpt,
+                "waits": waits,
                 "romPatience": rom_patience_ms * 1e6,
             },
         )
