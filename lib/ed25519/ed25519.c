@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Verification of Ed25519 signatures: see ed25519.h.
 //
-// Points are in extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, xy = T/Z. A point that is to be
-// added is kept as (Y - X, Y + X, 2dT, 2Z). Formulas: Hisil, Wong, Carter, Dawson, "Twisted Edwards
-// curves revisited", 2008; the addition is complete, no case needs its own code.
+// Points are in extended coordinates (X, Y, Z, T): x = X/Z, y = Y/Z, xy = T/Z. A point that is to
+// be added is kept as (Y - X, Y + X, 2dT, 2Z). Formulas: Hisil, Wong, Carter, Dawson, "Twisted
+// Edwards curves revisited", 2008; the addition is complete, no case needs its own code.
 //
 // What is done to field elements is written as programs for a tiny machine: as calls, the same
 // would take a kilobyte more.
@@ -20,7 +20,7 @@ enum { X, Y, Z, T, E, F, G, H, S, ONE, D2, REGISTERS, Q0 = 12, Q1, Q2, Q3 };
 typedef struct {
     fe r[REGISTERS];
     const fe *q;
-    fe multiples[4][4]; // of A: 1, 3, 5, 7 times
+    fe multiples[4][4]; // A, 3A, 5A, 7A
     fe scalar[2];       // k and S
 } machine;
 
@@ -32,10 +32,11 @@ enum { OP_MUL = 0, OP_ADD = 0x1000, OP_SUB = 0x2000, LAST = 0x8000 };
 #define SUB(r, a, b) CODE(OP_SUB, r, a, b)
 
 static const struct {
-    uint16_t fraction[7], root[5], affine[2], neutral[3], cached[4], twice[10];
+    uint16_t fraction[7], power_1[1], power_last[1], power_n_plus_1[2], root[5];
+    uint16_t affine[2], neutral[3], cached[4], twice[10];
     uint16_t q_scaled[1], q_affine[1], plus[9], minus[9], point[4], end[9];
 } programs = {
-    // From y: u = 2 (y^2 - 1) in E, v = 2 (d y^2 + 1) in F, uv in G; x^2 = u/v.
+    // From y: u = 2 (y^2 - 1) in E, v = 2 (d y^2 + 1) in F, uv in Z; x^2 = u/v.
     .fraction = {
         MUL(E, Y, Y),
         MUL(F, E, D2),
@@ -43,7 +44,18 @@ static const struct {
         ADD(F, F, H),
         ADD(E, E, E),
         SUB(E, E, H),
-        MUL(G, E, F) | LAST,
+        MUL(Z, E, F) | LAST,
+    },
+    // Steps of power(), which has Z^(2^n - 1) in S.
+    .power_1 = {
+        MUL(S, Z, ONE) | LAST,
+    },
+    .power_last = {
+        MUL(S, S, S),
+    },
+    .power_n_plus_1 = {
+        MUL(S, S, S),
+        MUL(S, S, Z) | LAST,
     },
     // What may be x in X. If v x^2 is u or -u, then F or G is 0.
     .root = {
@@ -157,27 +169,23 @@ static void run(machine *m, unsigned at) {
     } while (!(code & LAST));
 }
 
-// S = a^(2^252 - 3); T is spoilt.
-static void power(machine *m, const fe *a) {
-    // a^(2^n - 1) for n = 1, 3, 7, 15, 31, 62, 125, 250: the beginnings of 250 in binary.
+// S = Z^(2^252 - 3); T is spoilt.
+static void power(machine *m) {
+    // Z^(2^n - 1) for n = 1, 3, 7, 15, 31, 62, 125, 250: the beginnings of 250 in binary.
     fe *t = &m->r[T];
     fe *s = &m->r[S];
-    const fe *last = a;
-    for (unsigned i = 7; i-- > 0;) {
-        fe_sqr(t, last);
-        for (unsigned n = 250 >> (i + 1); n > 1; n--) {
+    run(m, AT(power_1));
+    for (unsigned i = 7; i > 0; i--) {
+        fe_sqr(t, s);
+        for (unsigned n = 250 >> i; n > 1; n--) {
             fe_sqr(t, t);
         }
-        fe_mul(s, t, last);
-        if (250 >> i & 1) {
-            fe_sqr(s, s);
-            fe_mul(s, s, a);
+        fe_mul(s, s, t);
+        if (250 >> (i - 1) & 1) {
+            run(m, AT(power_n_plus_1));
         }
-        last = s;
     }
-    fe_sqr(s, s);
-    fe_sqr(s, s);
-    fe_mul(s, s, a);
+    run(m, AT(power_last));
 }
 
 // ---- Numbers
@@ -230,7 +238,7 @@ static uint32_t accumulate(fe *a, const fe *b, uint32_t mask) {
 static const fe order = {{
     0x5cf5d3ed, 0x5812631a, 0xa2f79cd6, 0x14def9de, 0, 0, 0, 0x10000000}}; // L = 2^252 + c
 
-// r = the number in `bytes` modulo L. The length is a multiple of 16.
+// r = the number in `bytes` modulo L. Their length is a multiple of 16.
 static void reduce(fe *r, const uint8_t *bytes, unsigned length) {
     fe c;
     copy(&c, &order);
@@ -265,8 +273,8 @@ static const fe twice_d = {{0x26b2f159, 0xebd69b94, 0x8283b156, 0x00e0149a,
     0xeef3d130, 0x198e80f2, 0x56dffce7, 0x2406d9dc}};
 static const fe sqrt_of_minus_1 = {{0x4a0ea0b0, 0xc4ee1b27, 0xad2fe478, 0x2f431806,
     0x3dfbd7a7, 0x2b4d0099, 0x4fc1df0b, 0x2b832480}};
-// B, 3B, 5B, 7B as (y - x, y + x, 2dxy).
-static const fe multiples_of_b[4][3] = {
+// B and 3B as (y - x, y + x, 2dxy).
+static const fe multiples_of_b[2][3] = {
     {{{0xd740913e, 0x9d103905, 0xd140beb3, 0xfd399f05,
           0x688f8a09, 0xa5c18434, 0x98f81267, 0x44fd2f92}},
      {{0xf58c3b85, 0x2fbc93c6, 0xfb8c0e19, 0xcf932dc6,
@@ -279,18 +287,6 @@ static const fe multiples_of_b[4][3] = {
           0x9f016732, 0xc11b5002, 0x9a80f8f4, 0x7a164e1b}},
      {{0x0dd0d889, 0x14ae933f, 0x1c35da62, 0x58942322,
           0x8cf2db4c, 0xd170e545, 0x12b9b4c6, 0x5a2826af}}},
-    {{{0xa447d6ba, 0x7f9182c3, 0x4b2729b7, 0xd50014d1,
-          0xb864a087, 0xe33cf11c, 0xeb1b55f3, 0x154a7e73}},
-     {{0x08a5bb33, 0xa212bc44, 0xc75eed02, 0x8d5048c3,
-          0x5abfec44, 0xdd1beb0c, 0x46e206eb, 0x2945ccf1}},
-     {{0x812a8285, 0xbcbbdbf1, 0xd0bdd1fc, 0x270e0807,
-          0x1bbda72d, 0xb41b670b, 0x6b3bb69a, 0x43aabe69}}},
-    {{{0xaa3221b1, 0xba6f2c9a, 0x3bba23a7, 0x6ca02153,
-          0x92192c3a, 0x9dea764f, 0x2e5317e0, 0x1d6edd5d}},
-     {{0x944ea3bf, 0x6b1a5cd0, 0xb39dc0d2, 0x7470353a,
-          0x28542e49, 0x71b25282, 0x283c927e, 0x461bea69}},
-     {{0x01b8b3a2, 0xf1836dc8, 0x053ea49a, 0xb3035f47,
-          0x5877adf3, 0x529c41ba, 0x6a0f90a7, 0x7a9fbb1c}}},
 };
 
 static void start(machine *m) {
@@ -299,23 +295,22 @@ static void start(machine *m) {
     m->r[ONE].w[0] = 1;
 }
 
-// Returns whether x = X, y = Y has that encoding. Makes X canonical and puts the encoding in Y.
-static bool has_encoding(machine *m, const uint8_t *encoding) {
-    fe_canonical(&m->r[X]);
-    fe_canonical(&m->r[Y]);
-    m->r[Y].w[7] |= m->r[X].w[0] << 31;
-    return equal(&m->r[Y], encoding);
-}
-
-// Sets X and Y to the affine point, or returns false: not canonical, or not on the curve.
+// Sets X and Y to the affine point, or returns false: not canonical, or not on the curve. x = 0
+// with the sign bit set is taken for x = 0: multiply() refuses both.
 static bool decode(machine *m, const uint8_t *encoding) {
     fe *x = &m->r[X];
     fe *y = &m->r[Y];
+    fe *canonical = &m->r[S];
     copy(y, encoding);
     y->w[7] &= 0x7fffffff;
+    copy(canonical, y);
+    fe_canonical(canonical);
+    if (!equal(canonical, y)) {
+        return false;
+    }
     run(m, AT(fraction));
     // If uv is a square, then u (uv)^((p - 5)/8) is a root of u/v, or sqrt(-1) times it is.
-    power(m, &m->r[G]);
+    power(m);
     run(m, AT(root));
     fe *zero = &m->r[F];
     if (!is_zero(zero)) {
@@ -329,10 +324,7 @@ static bool decode(machine *m, const uint8_t *encoding) {
     if ((x->w[0] & 1) != encoding[31] >> 7) {
         fe_sub(x, zero, x);
     }
-    // False for y >= p, and for x = 0 with the sign bit set.
-    bool good = has_encoding(m, encoding);
-    y->w[7] &= 0x7fffffff;
-    return good;
+    return true;
 }
 
 static void keep(machine *m, fe multiple[4]) {
@@ -342,8 +334,8 @@ static void keep(machine *m, fe multiple[4]) {
     }
 }
 
-// Fills m->multiples from the affine point in X and Y. Returns whether the point is of small order:
-// then twice the point has xy = 0.
+// Fills m->multiples from the affine point in X and Y. Returns whether the point is of small
+// order: then twice the point has xy = 0.
 static bool multiply(machine *m) {
     run(m, AT(affine));
     keep(m, m->multiples[0]);
@@ -362,12 +354,13 @@ static bool multiply(machine *m) {
     return small;
 }
 
-// (X, Y, Z) = [S]B - [k]A, with one chain of doublings. Scalars are read from the top, as differences
-// of neighbouring bits (k = 2k - k without borrows: wMOF, Okeya and others, 2004): -1, 0 or 1 for each
-// place. From the first one that is not 0, four places together make a number; its odd part is the
-// digit, and is added at the number's last place that is not 0. One place in five has a digit.
+// (X, Y, Z) = [S]B - [k]A, with one chain of doublings. Scalars are read from the top, as
+// differences of neighbouring bits (k = 2k - k without borrows; wMOF: Okeya, Schmidt-Samoa, Spahn,
+// Takagi, 2004): -1, 0 or 1 for each place. From the first one that is not 0, four places of k or
+// three of S together make a number; its odd part is the digit, and is added where its last place
+// is. One place in five, or four, has a digit on average.
 static void combine(machine *m) {
-    // The highest bit of a scalar is 252. `window` has the bits i + 4 to i; here those from 250 up.
+    // The highest bit of a scalar is 252. `window` has bits i + 4 to i: here those from 250 up.
     unsigned window[2] = {m->scalar[0].w[7] >> 26, m->scalar[1].w[7] >> 26};
     int number[2] = {0, 0}; // what is still to be added, in eighths
     run(m, AT(neutral));
@@ -380,8 +373,8 @@ static void combine(machine *m) {
             }
             window[n] = bits;
             int eighths = 2 * number[n];
-            if (!eighths && ((bits ^ bits << 1) & 16)) {
-                eighths = (int)((bits + 1) >> 1) - (int)(bits & 16);
+            if (!eighths && ((bits + 8) & 16)) {
+                eighths = (int)((bits + (1u << n)) >> (n + 1) << n) - (int)(bits & 16);
             }
             number[n] = eighths & 7 ? eighths : 0;
             if (eighths && !number[n]) {
@@ -395,6 +388,14 @@ static void combine(machine *m) {
         }
         run(m, AT(point) + 1);
     }
+}
+
+// Returns whether x = X, y = Y has that encoding.
+static bool has_encoding(machine *m, const uint8_t *encoding) {
+    fe_canonical(&m->r[X]);
+    fe_canonical(&m->r[Y]);
+    m->r[Y].w[7] |= m->r[X].w[0] << 31;
+    return equal(&m->r[Y], encoding);
 }
 
 // ---- The interface
@@ -424,7 +425,7 @@ bool ota_ed25519_ok(ota_ed25519 *check) {
     }
     combine(&m);
     run(&m, AT(twice));
-    power(&m, &m.r[Z]);
+    power(&m);
     run(&m, AT(end));
     // T is xy of twice R', and 0 if R' is of small order.
     return has_encoding(&m, check->r_and_a) && !is_zero(&m.r[T]);

@@ -59,9 +59,10 @@ static void ota_sha512_block(ota_sha512 *hash, const uint64_t constants[80]) {
     for (unsigned t = 0; t < 80; t++) {
         uint64_t x = s[4];
         uint64_t y = s[0];
-        x = s[7] + (rotate(x, 14) ^ rotate(x, 18) ^ rotate(x, 41)) + (s[6] ^ (x & (s[5] ^ s[6])))
+        // x rotated by 14, by 18 = 14 + 4, by 41 = 18 + 23; y by 28, by 34, by 39.
+        x = s[7] + rotate(rotate(rotate(x, 23) ^ x, 4) ^ x, 14) + (s[6] ^ (x & (s[5] ^ s[6])))
             + constants[t] + w[t % 16];
-        y = (rotate(y, 28) ^ rotate(y, 34) ^ rotate(y, 39)) + ((y & (s[1] | s[2])) | (s[1] & s[2]));
+        y = rotate(rotate(rotate(y, 5) ^ y, 6) ^ y, 28) + ((y & (s[1] | s[2])) | (s[1] & s[2]));
         for (unsigned i = 7; i > 0; i--) {
             s[i] = s[i - 1];
         }
@@ -102,13 +103,12 @@ void ota_sha512_update(ota_sha512 *hash, const void *data, size_t length) {
 void ota_sha512_final(ota_sha512 *hash, uint8_t digest[64]) {
     // A one bit, zeros until 16 bytes are left in a block, the length in bits there.
     uint64_t bits = hash->length << 3;
-    uint64_t overflow = hash->length >> 61;
     uint8_t pad = 0x80;
     do {
         ota_sha512_update(hash, &pad, 1);
         pad = 0;
     } while (hash->length % 128 != 112);
-    hash->block[14] = overflow;
+    hash->block[14] = 0; // nobody has 2^61 bytes
     hash->block[15] = bits;
     ota_sha512_block(hash, round_constants);
     for (unsigned i = 0; i < 64; i++) {
