@@ -63,9 +63,9 @@ def _sources() -> list[Path]:
 
 
 def _present(name: str) -> bool:
-    """True if this machine has a compiler for that architecture."""
+    """True if this machine has the tools for that architecture."""
     if name == XTENSA:
-        return (REPO / "build" / "clang" / "clang").exists()
+        return emulated_xtensa.present()
     return emulated.ARCHITECTURES[name].present
 
 
@@ -127,7 +127,7 @@ def figures(names: Iterable[str] = NAMES) -> dict[str, float]:
         folder = Path(place)
         for name in names:
             if not _present(name):
-                print(f" (no compiler for {name})", end="", file=sys.stderr)
+                print(f" (no tools for {name})", end="", file=sys.stderr)
             elif name == XTENSA:
                 signed = map(_signed, range(SIGNATURES))
                 found.update(emulated_xtensa.verification(_sources(), folder, signed))
