@@ -381,7 +381,10 @@ class Ended(Exception):
 
 
 class Recording:
-    """Flash operations since Pico.record(), each one a place to cut the power at."""
+    """Flash operations since Pico.record(), each one a place to cut the power at.
+
+    The next record() ends it.
+    """
 
     def __init__(self, pico, number):
         self._pico = pico
@@ -390,7 +393,7 @@ class Recording:
     @property
     def operations(self):
         """[(kind, offset, length)] in their order; kind is "erase" or "program"."""
-        return [tuple(one) for one in self._pico._do("recorded")]
+        return [tuple(one) for one in self._pico._do("recorded", number=self._number)]
 
     def boot(self, index, kind="before", seed=0):
         """Powers up with the flash as a cut at operation `index` left it.
@@ -398,9 +401,7 @@ class Recording:
         Ends the recording: what happens from here on is not kept.
         """
         self._pico.power_off()
-        self._pico._do(
-            "variant", number=self._number, operations=0, index=index, kind=kind, seed=seed
-        )
+        self._pico._do("variant", number=self._number, index=index, kind=kind, seed=seed)
         self._pico.power_on()
 
 

@@ -47,7 +47,6 @@ export class Rom {
         this.chip = chip;
         this.bytes = new Uint8Array(16384);
         this.functions = [];
-        this.names = [];
         this.build();
     }
 
@@ -59,19 +58,18 @@ export class Rom {
     build() {
         const view = new DataView(this.bytes.buffer);
         let end = 0x100;
-        const place = (name, work) => {
+        const place = (work) => {
             const number = this.functions.push(work) - 1;
-            this.names[number] = name;
             view.setUint16(end, 0xbe00 | number, true);
             view.setUint16(end + 2, 0x4770, true);
             end += 4;
             return (end - 4) | 1;
         };
         const functions = Object.entries(this.library()).map(([name, work]) => [
-            code(name), place(name, work)]);
-        const lookUp = place('rom_table_lookup', (r) => this.lookUp(r));
-        const float = this.arithmetic(false).map((work, i) => place(`float ${i}`, work));
-        const double = this.arithmetic(true).map((work, i) => place(`double ${i}`, work));
+            code(name), place(work)]);
+        const lookUp = place((r) => this.lookUp(r));
+        const float = this.arithmetic(false).map(place);
+        const double = this.arithmetic(true).map(place);
         if (this.functions.length > 256) {
             throw new Error('too many ROM functions for the number of a BKPT');
         }

@@ -11,6 +11,7 @@ let flash = null;
 let chip = null;
 const kept = new Map();                 // images of the flash by number
 let lastKept = 0;
+let recording = null;                   // the last one: its operations, and how far it was replayed
 
 const bytes = (text) => Buffer.from(text, 'base64');
 const base64 = (data) => Buffer.from(data.buffer, data.byteOffset, data.length).toString('base64');
@@ -21,6 +22,13 @@ function put(offset, data) {
         throw new Error('that does not fit into the flash');
     }
     flash.cells.set(data, offset);
+}
+
+function recordingOf(number) {
+    if (recording?.number !== number) {
+        throw new Error('another recording was begun since');
+    }
+    return recording;
 }
 
 const requests = {
@@ -117,37 +125,34 @@ const requests = {
         };
     },
     record() {
-        flash.recorder = [];
-        const number = requests.keep();
-        flash.recorded = { number, replayed: 0, operations: flash.recorder };
-        return number;
+        kept.delete(recording?.number);
+        const operations = [];
+        recording = { number: requests.keep(), operations, cells: null, replayed: 0 };
+        flash.recorder = operations;
+        return recording.number;
     },
-    recorded() {
-        return flash.recorder.map(({ kind, offset, length }) => [kind, offset, length]);
+    recorded({ number }) {
+        return recordingOf(number).operations.map(({ kind, offset, length }) => [
+            kind, offset, length]);
     },
     // Makes the flash what a power cut at operation `index` of the recording would have left.
-    variant({ number, operations, index, kind, seed }) {
-        void operations;
-        const recording = flash.recorded;
-        if (recording.number !== number) {
-            throw new Error('that recording is gone');
-        }
-        recording.cells ??= kept.get(number).slice();
-        if (index < recording.replayed) {
-            recording.cells.set(kept.get(number));
-            recording.replayed = 0;
-        }
+    variant({ number, index, kind, seed }) {
+        const { operations } = recordingOf(number);
         flash.recorder = null;
         flash.weak?.clear();
+        if (!recording.cells || index < recording.replayed) {
+            recording.cells = kept.get(number).slice();
+            recording.replayed = 0;
+        }
         flash.cells.set(recording.cells);
         for (; recording.replayed < index; recording.replayed++) {
-            flash.apply(recording.operations[recording.replayed]);
+            flash.apply(operations[recording.replayed]);
         }
         recording.cells.set(flash.cells);
         if (kind === 'torn') {
-            flash.tear(recording.operations[index], seed);
+            flash.tear(operations[index], seed);
         } else if (kind === 'after') {
-            flash.apply(recording.operations[index]);
+            flash.apply(operations[index]);
         }
     },
 };
