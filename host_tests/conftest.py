@@ -6,6 +6,7 @@ need it. In CI (CI=true) nothing may be skipped or expected to fail: such a test
 so that green means that everything ran.
 """
 
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 REPO = Path(__file__).resolve().parent.parent
 BUILD = REPO / "build"
 CI = os.environ.get("CI") == "true"
-PROGRAMS = (
-    *("bin/micropython", "bin/micropython32", "bin/mpy-cross", "bin/micropython-usermod"),
-    *("bin/micropython-armv6m", "bin/micropython-armv7emsp", "bin/micropython-rv32imc"),
-    *("natmod/x64/ota_ed25519.mpy", "natmod/armv6m/ota_ed25519.mpy"),
-    *("natmod/armv7m/ota_ed25519.mpy", "natmod/armv7emsp/ota_ed25519.mpy"),
-    *("natmod/rv32imc/ota_ed25519.mpy", "natmod/xtensawin/ota_ed25519.mpy"),
+NEEDED = (
+    *(f"bin/{name}" for name in ("micropython", "micropython32", "mpy-cross")),
+    *(f"bin/micropython-{chip}" for chip in ("usermod", "armv6m", "armv7emsp", "rv32imc")),
+    *(
+        f"natmod/{architecture}/ota_ed25519.mpy"
+        for architecture in ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc", "xtensawin")
+    ),
+    *("clang/clang", "node_modules/rp2040js", "rp2040/test/firmware-b.bin"),
 )
 
 # What `import` finds in a MicroPython of the tests, first to last; relative to the root, where
@@ -97,6 +100,14 @@ def run_micropython(micropython_env):
     return run
 
 
+@pytest.fixture(scope="module")
+def quick_collections():
+    """For tests of code that collects garbage each time it is called: pytest's heap is large."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture(scope="session")
 def soak():
     """True under `make soak`: tests over many cases then take all of them."""
@@ -108,8 +119,8 @@ def pytest_configure(config):
 
 
 def pytest_report_header(config):
-    lacking = [name for name in PROGRAMS if not (BUILD / name).exists()]
-    return [f"LACKING, tests are SKIPPED: build/{name} (see `make setup`)" for name in lacking]
+    lacking = [name for name in NEEDED if not (BUILD / name).exists()]
+    return [f"LACKING, tests are SKIPPED: build/{name} (`make setup chips`)" for name in lacking]
 
 
 def _forbid_skip(report):

@@ -14,6 +14,7 @@ FEW = [*CASES[:4], *CASES[4::24]]
 @pytest.fixture(scope="module")
 def device(built, tmp_path_factory):
     """A board that runs, straight from its UF2."""
+    built("node_modules/rp2040js")
     links = [built(f"rp2040/test/firmware-{slot}.bin") for slot in "ab"]
     world = World(tmp_path_factory.mktemp("world"), links)
     world.release("1.0.0")
