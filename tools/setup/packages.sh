@@ -47,7 +47,6 @@ chips() {
     for package in \
         gcc-arm-none-eabi libnewlib-arm-none-eabi libstdc++-arm-none-eabi-newlib \
         gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf \
-        binutils-xtensa-lx106 \
         qemu-system-arm qemu-system-misc \
         cmake g++; do
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed \
