@@ -7,6 +7,7 @@ tried is what is in the tree to be installed, which must be what the sources bui
 
 import contextlib
 import importlib.util
+import json
 import subprocess
 import threading
 from functools import partial
@@ -180,6 +181,13 @@ def test_mpremote_installs_a_folder(source, architecture, served, repo, tmp_path
     )
     installed = tmp_path / "lib" / "ota_ed25519.mpy"
     assert installed.read_bytes() == (repo / path / "ota_ed25519.mpy").read_bytes()
+
+
+def test_packages_are_of_the_version_of_the_project(repo):
+    wanted = json.loads((repo / "package.json").read_text())["version"]
+    packages = sorted((repo / "lib" / "ed25519").rglob("package.json"))
+    assert len(packages) == len(ARCHITECTURES) + 1
+    assert {json.loads(path.read_text())["version"] for path in packages} == {wanted}
 
 
 def test_a_board_installs_what_fits_it(served, micropython, built, repo, tmp_path):
