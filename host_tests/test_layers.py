@@ -40,6 +40,9 @@ LAYERS = {
     "lib/ota/image/": {"ours": ("ota.errors", "ota.ports", "ota.image"), "other": COMPUTING},
     "lib/ota/adapters/": {"ours": ("ota.errors", "ota.ports", "ota.adapters"), "other": None},
     "boards/": {"ours": ("ota.errors", "ota.ports"), "other": None},
+    "boards/rp2040/": {"ours": ("ota.errors", "ota.ports", "ota_ed25519"), "other": None},
+    # What a board runs first, like a boot.py of the user's.
+    "boards/rp2040/_boot.py": {"ours": ("ota", "ota_rp2"), "other": None},
     "lib/ota/wiring.py": {"ours": (*STORY, "ota.adapters", "ota_esp32", "ota_rp2"), "other": None},
     # Loads public names lazily, and has the plain calls around the asynchronous ones.
     "lib/ota/__init__.py": {

@@ -2,6 +2,7 @@
 """Whole-firmware updates on an emulated RP2040: the bootloader, the board OTA_PICO as it is built,
 `ota` in it, and a repository that `mpota` made, joined by the USB cable."""
 
+import os
 import random
 from itertools import count
 
@@ -10,16 +11,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from mpota import rp2040
 from rp2_world import World, copy_uf2, hanging
-from rp2040.pico import Pico
+from rp2040.pico import DeviceError, Pico
 
 pytestmark = pytest.mark.slow
 
+SOAK = os.environ.get("SOAK") == "1"
 IMPORT = "import machine, ota_rp2\nfrom ota.errors import *\nboot = ota_rp2.Boot()\n"
 
 
-@pytest.fixture(scope="module")
-def links(built):
-    return [built(f"rp2040/test/firmware-{slot}.bin") for slot in "ab"]
+@pytest.fixture(scope="module", params=["test", *["test-newer"] * SOAK])
+def links(built, request):
+    """Both links of the firmware, under `make soak` from a newer MicroPython too."""
+    return [built(f"rp2040/{request.param}/firmware-{slot}.bin") for slot in "ab"]
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +295,19 @@ def test_zero_keys_are_told(world, pico):
     pico.power_on()
     told = "import app; print(app.updater().status()['boot_keys'])"
     assert pico.exec(told).strip() == "0"
+
+
+def test_root_floor_outlives_the_file_system(world, pico):
+    pico.power_on()
+    assert pico.exec(IMPORT + "print(boot.root_floor)").strip() == "1"  # of the first check
+    for version in (2, 5, 3):
+        pico.exec(IMPORT + f"boot.raise_root_floor({version})")
+    spoil(pico, world)
+    pico.power_on()
+    assert pico.exec(IMPORT + "print(boot.root_floor)").strip() == "5"
+    world.provision(pico)
+    with pytest.raises(DeviceError, match="TrustError"):
+        world.update(pico)
 
 
 # The file system

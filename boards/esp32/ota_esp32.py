@@ -89,6 +89,10 @@ def _io(operation, *args):
 class Boot:
     image_name = "firmware.bin"
     slot = None
+    root_floor = 0
+
+    def raise_root_floor(self, version):
+        """Not kept yet: NVS is the place for it."""
 
     def __init__(self):
         running = Partition(Partition.RUNNING)

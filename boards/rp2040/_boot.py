@@ -15,7 +15,6 @@ import vfs
 import ota
 import ota_rp2
 
-
 _NOTE = b"no files"
 
 

@@ -52,6 +52,8 @@ _TRIED = const(0)
 _CONFIRMED = const(1)
 _ABORTED = const(2)
 
+_FLOOR_MAGIC = const(0x4641544F)
+
 _IMAGE_MAGIC = const(0x96F3B83D)  # boot/image.h
 _HEADER = const(0x100)
 _FIXED_ADDRESS = const(0x100)  # flag: the header says where the image has to lie
@@ -160,6 +162,7 @@ class Boot:
         self.device_id = machine.unique_id()
         self._keys = keys
         self._records = flash(words, words[3], 2 * _BLOCK)
+        self._floors = flash(words, words[5], 2 * _BLOCK)
         self._record_erased = False
         slots = [Slot(self, 0, words), Slot(self, 1, words)]
         # The vector table was copied to RAM, but what it points to has stayed.
@@ -278,6 +281,33 @@ class Boot:
         if not self.on_trial:
             raise StateError("not on trial")
         self._mark(_ABORTED)
+
+    # Floors: what must not be lost with the file system. `minseq` is none of them, because the
+    # bootloader holds it: the security counter of the image that was confirmed last.
+
+    def _floor(self, number):
+        """Return the floor in one of its two sectors, 0 if there is none."""
+        buf = bytearray(12)
+        self._floors.readblocks(number, buf)
+        magic, value, crc = struct.unpack("<3I", buf)
+        return value if (magic, crc) == (_FLOOR_MAGIC, binascii.crc32(buf[:8])) else 0
+
+    @property
+    def root_floor(self):
+        return max(self._floor(0), self._floor(1))
+
+    def raise_root_floor(self, version):
+        """Keep a higher version. It replaces the lower of two, so a cut leaves the other one."""
+        if version > self.root_floor:
+            number = 0 if self._floor(0) < self._floor(1) else 1
+            page = bytearray(b"\xff" * _PAGE)
+            struct.pack_into("<2I", page, 0, _FLOOR_MAGIC, version)
+            struct.pack_into("<I", page, 8, binascii.crc32(page[:8]))
+            feed()
+            self._floors.ioctl(_ERASE, number)
+            self._floors.writeblocks(number, page, 0)
+            if self.root_floor != version:
+                raise SlotError("flash does not hold the floor", version)
 
     # Images
 

@@ -48,6 +48,7 @@ class Boot:
     chip = "esp32"
     device_id = b"\x24\x0a\xc4\x00\x00\x01"
     image_name = "firmware.bin"
+    root_floor = 0
     on_trial = False
     switch_pending = False
     length = 0
@@ -61,6 +62,9 @@ class Boot:
 
     def check_image(self, head, length):
         self.length = length
+
+    def raise_root_floor(self, version):
+        pass
 
     def try_next(self, slot):
         self.switch_pending = True

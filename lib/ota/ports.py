@@ -41,6 +41,8 @@ class Boot:
       device_id       bytes that no other device of this kind has
       image_name      file name, inside a release, of the image that fits the spare slot
       slot            name of the spare slot as releases name it; None where one image fits any
+      root_floor      version below which no root is trusted, whatever the file system has lost;
+                      0 where it cannot be kept
       on_trial        True while the running image still has to be confirmed
       switch_pending  True after `try_next` or `revert` until the hard reset
     """
@@ -75,6 +77,9 @@ class Boot:
 
         Raises StateError when the running image is not on trial.
         """
+
+    def raise_root_floor(self, version):
+        """Keep a higher `root_floor`, outside the file system. After a cut the old or the new."""
 
     def arm(self, ms):
         """Start, or restart with a new length, a watchdog that resets the chip in `ms`.

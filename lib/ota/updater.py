@@ -215,9 +215,10 @@ class Updater:
             raise ClockError("the clock is behind what is certain: set it", claimed, certain)
         now = max(claimed, certain)
         await self._follow(self._trust.refresh(certain, now))
+        boot = self._boot
+        boot.raise_root_floor(self._trust.root_version)
         memory = self._remember_time(self._certain())
         device = self._device
-        boot = self._boot
         installed = state.image(memory, boot.identity(boot.running))[0]
         rollout = await self._follow(
             self._trust.find(

@@ -56,8 +56,8 @@ def from_config(updater, folder, log, fetcher=None):
     except OSError:
         pass  # it is there, unless the file system is new
     store = Store(folder)
-    trust = Client(store, lambda: _open(folder, "root.json"))
     boot = board()
+    trust = Client(store, lambda: _open(folder, "root.json"), root_floor=boot.root_floor)
     device["kind"] = "firmware"
     device["chip"] = boot.chip
     device["slot"] = boot.slot

@@ -5,6 +5,7 @@
 # FOLDER is below build/rp2040, and one compile is kept in FOLDER.objects for the next time.
 #   newer       in the folder's name: from build/src/micropython-newer
 #   4m          in it: for 4 MB of flash
+# OTA_FACTORY names a folder with the ota_factory.py to freeze (boards/rp2040/README.md).
 # Usage: firmware.sh FOLDER BOARD [MANIFEST]
 
 . "$(dirname "$0")/lib.sh"
@@ -27,7 +28,7 @@ say "building $name (a minute)"
 objects=$ROOT/$out.objects
 options=(
     -DMICROPY_BOARD="$board" -DMICROPY_BOARD_DIR="$ROOT/boards/rp2040/$board"
-    -DPICO_BUILD_DOCS=0
+    -DPICO_BUILD_DOCS=0 -DOTA_FACTORY="${OTA_FACTORY:-}"
 )
 [ -z "$manifest" ] || options+=(-DMICROPY_FROZEN_MANIFEST="$ROOT/$manifest")
 case $out in *4m*) options+=(-DMICROPY_BOARD_VARIANT=FLASH_4M) ;; esac
