@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The Ed25519 verifiers against OpenSSL (by `cryptography`) and libsodium (by PyNaCl)."""
 
-import gc
 import random
 
 import nacl.exceptions
@@ -40,15 +39,8 @@ def libsodium(key, message, signature):
     return True
 
 
+pytestmark = pytest.mark.usefixtures("quick_collections")
 PEERS = {"OpenSSL": openssl, "libsodium": libsodium}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_collections():
-    """The Python verifier collects garbage each time, and pytest's heap is large."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def verdict(*parts):

@@ -5,7 +5,6 @@
 what the edge cases are.
 """
 
-import gc
 import json
 from functools import cache
 from pathlib import Path
@@ -27,6 +26,7 @@ WYCHEPROOF = (
     / "ed25519_test.json"
 )
 EDGES = ed25519_cases.read()
+pytestmark = pytest.mark.usefixtures("quick_collections")
 MICROPYTHON_PROGRAM = """
 import sys
 from ota.trust.ed25519 import verify
@@ -42,14 +42,6 @@ with open(sys.argv[1]) as lines:
         count += 1
 print(count)
 """
-
-
-@pytest.fixture(autouse=True, scope="module")
-def quick_collections():
-    """The Python verifier collects garbage each time, and pytest's heap is large."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @cache
