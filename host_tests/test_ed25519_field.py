@@ -45,9 +45,15 @@ SHORT += [2**i for i in (31, 32, 63, 64, 127, 128, 191, 192, 224, 254)]
 Element = ctypes.c_uint32 * 8
 
 
-@pytest.fixture(params=ed25519_c.FIELDS)
+# What a 64-bit machine of another kind compiles.
+NO_ASSEMBLY = ("-ffreestanding", "-U__x86_64__")
+
+
+@pytest.fixture(params=[*ed25519_c.FIELDS, "int128 without assembly"])
 def c(request):
-    return ed25519_c.load(request.param)
+    if request.param in ed25519_c.FIELDS:
+        return ed25519_c.load(request.param)
+    return ed25519_c.Implementation(ed25519_c.build("int128", flags=NO_ASSEMBLY))
 
 
 def is_(got, expected):
