@@ -22,7 +22,7 @@ help: ## list the commands
 # ---- set-up
 
 .PHONY: setup
-setup: build/venv/.stamp ## get and build all that the rest needs
+setup: build/venv/.stamp ## get and build what all the rest needs
 setup: $(BIN)/micropython $(BIN)/micropython32 $(BIN)/mpy-cross
 
 # Changes only when another interpreter or MicroPython is chosen, and then everything is made anew
@@ -114,7 +114,7 @@ bootloader: build/.rp2 build/.chips ## build the RP2040's bootloader into boards
 	@unset MAKEFLAGS MFLAGS MAKELEVEL; $(MAKE) -s -C boards/rp2040/boot keep
 
 .PHONY: chips
-chips: setup ## get and build what the tests on emulated chips need
+chips: setup ## get and build what tests on emulated chips need besides
 chips: $(CHIPS) $(BIN)/micropython-usermod $(MODULES) build/.rp2 build/.node
 chips: build/rp2040/test/firmware-b.bin
 
