@@ -239,7 +239,6 @@ class Boot:
     def try_next(self, slot):
         if slot is not self.spare:
             raise ValueError("not the spare slot")
-        machine.mem32[_DEADLINE] = 0  # of a trial before this one
         if not self.on_trial and self.switch_pending:
             return
         self._check_settled()
@@ -258,6 +257,7 @@ class Boot:
         struct.pack_into("<I", page, 24, binascii.crc32(record))
         self._erase_record()
         self._record_erased = False  # the next install erases it again
+        machine.mem32[_DEADLINE] = 0  # of a trial before the one that this begins
         self._records.writeblocks(slot.number, page, 0)
         if not self.switch_pending:
             raise SlotError("flash does not hold the record")
@@ -312,6 +312,8 @@ class Boot:
     # Images
 
     def check_image(self, head, length):
+        if len(head) < _HEADER + 8:
+            raise ImageError("not an image")
         code, protected = _parse(head, self.spare, self.running)
         if not _HEADER + code + protected < length <= self.spare.size:
             raise ImageError("image has a wrong length", length)
@@ -431,8 +433,6 @@ def _crc_of(slot, length, signed, digest):
 
 def _parse(head, slot, other):
     """Return (length of the code, length of its protected TLVs) as an image's header has them."""
-    if len(head) < 32:
-        raise ImageError("not an image")
     magic, address, header, protected, code, flags = struct.unpack_from("<IIHHII", head)
     if magic != _IMAGE_MAGIC:
         raise ImageError("not an image of mpota release: no MCUboot header")
