@@ -55,6 +55,8 @@ LAYERS = {
     # All the rest of the library tells the story: sockets, files, slots and the chip reach it as
     # arguments.
     "lib/ota/": {"ours": STORY, "other": ACTING},
+    # Fetches the module that fits the board; run once, by hand.
+    "lib/ed25519/": {"ours": (), "other": None},
     "tools/": {"ours": (*PURE, "mpota"), "other": None},
 }
 OURS = ("ota", "ota_esp32", "ota_rp2", "ota_ed25519", "mpota")
