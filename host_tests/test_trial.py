@@ -487,10 +487,16 @@ def test_address_that_is_none(device, folder, world):
 
 
 def test_platform_without_a_board(device, folder, monkeypatch):
-    monkeypatch.setattr(sys, "platform", "rp2")
+    monkeypatch.setattr(sys, "platform", "pyboard")
     with pytest.raises(StateError, match="platform"):
         Updater.from_config(str(folder))
     with pytest.raises(StateError, match="platform"):
+        ota.guard(str(folder))
+
+
+def test_stock_firmware_of_an_rp2040_names_what_is_possible(device, folder, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "rp2")
+    with pytest.raises(StateError, match="only application updates"):
         ota.guard(str(folder))
 
 

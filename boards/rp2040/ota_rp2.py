@@ -25,12 +25,16 @@ import struct
 import time
 
 import machine
-import ota_ed25519
 import rp2
 import uctypes
 
 from ota import const
 from ota.errors import ImageError, SlotError, StateError
+
+try:
+    import ota_ed25519
+except ImportError:
+    pass  # firmware that is not ours: `info` says what that means
 
 _XIP = const(0x10000000)  # where flash is mapped
 _RAM_END = const(0x20042000)

@@ -16,7 +16,10 @@ def board():
     if sys.platform == "esp32":
         from ota_esp32 import Boot
     elif sys.platform == "rp2":
-        from ota_rp2 import Boot
+        try:
+            from ota_rp2 import Boot
+        except ImportError:
+            raise StateError("stock firmware: only application updates are possible on it")
     else:
         raise StateError("no update support for this platform", sys.platform)
     return Boot()
