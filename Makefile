@@ -95,6 +95,7 @@ natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519
 	@for arch in $(RELEASED); do \
 	    cp build/natmod/$$arch/{ota_ed25519.mpy,compiler.txt} lib/ed25519/$${arch}_6.3/ || exit 1; \
 	done
+	@$(VENV)/python tools/setup/natmod_digests.py
 
 # Firmware of boards/rp2040, linked for both slots; the one for the tests has their application.
 FIRMWARE := tools/setup/firmware.sh $(shell find boards/rp2040 -name '*.cmake' -o -name '*.h') \

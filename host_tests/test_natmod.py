@@ -6,8 +6,10 @@ tried is what is in the tree to be installed, which must be what the sources bui
 """
 
 import contextlib
+import hashlib
 import importlib.util
 import json
+import shutil
 import subprocess
 import threading
 from functools import partial
@@ -141,18 +143,25 @@ def test_another_mpy_version_is_told_so(version, get):
         get.folder(version[0] | version[1] << 8 | 4 << 10)
 
 
-@pytest.fixture(scope="module")
-def served(repo):
-    """URL of the root folder."""
+@contextlib.contextmanager
+def serve(folder):
+    """URL of a folder."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *arguments):
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=repo)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def served(repo):
+    """URL of the root folder."""
+    with serve(repo) as url:
+        yield url
 
 
 class FolderTransport:
@@ -190,22 +199,62 @@ def test_packages_are_of_the_version_of_the_project(repo):
     assert {json.loads(path.read_text())["version"] for path in packages} == {wanted}
 
 
-def test_a_board_installs_what_fits_it(served, micropython, built, repo, tmp_path):
+@pytest.fixture
+def install(micropython, built, tmp_path):
+    """Runs `ota_ed25519_get.install` on a board whose library folder is tmp_path, then more."""
+    libraries = built("src/micropython") / "lib" / "micropython-lib"
+    mip = next(libraries.glob("*/mip")), next(libraries.glob("*/requests"))
+
+    def install(base, more=""):
+        program = f"ota_ed25519_get.install({base!r}, {str(tmp_path)!r})\n{more}"
+        return subprocess.run(
+            [micropython, "-c", f"import ota_ed25519_get\n{program}"],
+            env={"MICROPYPATH": ":".join(map(str, (".frozen", tmp_path, *mip)))},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    return install
+
+
+def test_a_board_installs_what_fits_it(served, install, tmp_path):
     mpremote.mip._install_package(
         FolderTransport(tmp_path), f"{served}/lib/ed25519", "", "/", version=None, mpy=True
     )
-    libraries = built("src/micropython") / "lib" / "micropython-lib"
-    mip = next(libraries.glob("*/mip")), next(libraries.glob("*/requests"))
     case = KNOWN[0]
-    done = subprocess.run(
-        [micropython, "-c", "import ota_ed25519_get\n"
-         f"ota_ed25519_get.install({served + '/lib/ed25519/'!r}, target={str(tmp_path)!r})\n"
-         "import ota_ed25519\n"
-         f"print(ota_ed25519.verify({case.key}, {case.message}, {case.signature}))"],
-        env={"MICROPYPATH": ":".join(map(str, (".frozen", tmp_path, *mip)))},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+    verify = f"ota_ed25519.verify({case.key}, {case.message}, {case.signature})"
+    for _ in range(2):
+        done = install(f"{served}/lib/ed25519", f"import ota_ed25519\nprint({verify})")
+        assert done.stdout.splitlines()[-1:] == ["True"], done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ota_ed25519.mpy",
+        "ota_ed25519_get.py",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another", "none"])
+def test_a_board_installs_nothing_else(install, repo, built, tmp_path, damage):
+    """Half a module would stop a board at its start, another one could accept any signature."""
+    source = repo / "lib" / "ed25519"
+    shutil.copy(source / "ota_ed25519_get.py", tmp_path)
+    (tmp_path / "ota_ed25519.mpy").write_text("the old one")
+    folder = tmp_path / "served" / "x64_6.3"
+    folder.mkdir(parents=True)
+    module = (source / "x64_6.3" / "ota_ed25519.mpy").read_bytes()
+    if damage != "none":
+        changed = module[:3000] if damage == "cut short" else bytes([*module[:-1], module[-1] ^ 1])
+        (folder / "ota_ed25519.mpy").write_bytes(changed)
+    with serve(tmp_path / "served") as base:
+        done = install(base)
+    assert "OSError: not the ota_ed25519.mpy that belongs" in done.stderr
+    assert (tmp_path / "ota_ed25519.mpy").read_text() == "the old one"
+
+
+def test_digests_are_those_of_the_modules_in_git(repo, get):
+    found = {
+        path.parent.name.removesuffix("_6.3"): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in repo.glob("lib/ed25519/*_6.3/ota_ed25519.mpy")
+    }
+    assert found == get._SHA256, "run `make natmod`"
 
 
 # ---- would the test notice?

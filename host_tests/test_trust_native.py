@@ -36,6 +36,25 @@ def test_hashes_are_made_by_the_native_module_if_there_is_one(choice):
     assert isinstance(h, ed25519_c.Sha512) == bool(native)
 
 
+@pytest.mark.parametrize(
+    "source", ["raise MemoryError", "raise OSError(5)", "x x", "Verifier = 1", None]
+)
+def test_broken_module_is_as_if_there_were_none(micropython, source, repo, tmp_path):
+    """A stray folder of that name, too: MicroPython imports it as an empty package."""
+    if source is None:
+        (tmp_path / "ota_ed25519").mkdir()
+    else:
+        (tmp_path / "ota_ed25519.py").write_text(source)
+    done = subprocess.run(
+        [micropython, "-c", "from ota.trust.keys import native, sha512; sha512(); print(native)"],
+        env={"MICROPYPATH": f".frozen:{tmp_path}:{repo / 'lib'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "None\n", done.stderr
+
+
 @pytest.mark.parametrize("content", [b"M\x06\xff\x1f", b"M\x05", b"not even one"])
 def test_module_for_another_chip_is_as_if_there_were_none(micropython, content, repo, tmp_path):
     """Its import raises ValueError."""

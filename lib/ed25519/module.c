@@ -8,8 +8,8 @@
 //     ota_ed25519.verify(public_key, message, signature)   all of it at once
 //     ota_ed25519.sha512(data)                             like hashlib's: update(), digest()
 //
-// The same as `ota.trust.ed25519` and hashlib, down to the exceptions: TypeError for what is no
-// bytes-like object, ValueError for lengths that cannot be right and for use after ok().
+// Used like `ota.trust.ed25519` and hashlib. TypeError: not a bytes-like object, a str among them.
+// ValueError: a length that cannot be right, or use after ok().
 
 #include "ed25519.h"
 
