@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // A NOR flash that behaves no better than a real one: programming only clears bits, whole pages at
 // a time; erasing takes its time and whole sectors; power that fails in either leaves whatever the
-// seed says, and cells that were on their way may read differently after every power-up until
-// their sector is erased.
+// seed says, and cells that were on their way may read differently after every power-up, also if
+// they read right at first, until they are programmed again or their sector is erased.
 // An operation is one command to the flash: erase of 4, 32 or 64 KB, program of a page.
 
 import { ChipError } from './parts.mjs';
@@ -161,45 +161,72 @@ export class Flash {
         }
     }
 
-    // Does a random part of an operation.
-    tear({ kind, offset, length, data }, seed) {
+    // Does a random part of an operation, in a style that the seed chooses.
+    tear(operation, seed) {
         const next = random(seed);
-        const style = next() % 4;
-        const point = next() % length;
-        const set = (i, value, moving) => {
-            this.cells[offset + i] = value;
-            if (this.weak && moving) {
-                const unsure = moving & next() & next();
-                if (unsure) {
-                    this.weak.set(offset + i, unsure);
-                }
+        const { offset, length } = operation;
+        const set = (i, value, unsure) => {
+            const at = offset + i;
+            this.cells[at] = value;
+            if (this.weak && unsure) {
+                this.weak.set(at, this.weak.get(at) | unsure);
             }
         };
-        if (kind === 'program') {
-            const single = 1 << next() % 8;
-            for (let i = 0; i < length; i++) {
-                const old = this.cells[offset + i];
-                const clears = old & ~data[i];
-                const done = [
-                    () => (i < point ? clears : 0),                     // the first bytes
-                    () => clears & next(),                              // half of the bits
-                    () => (i === point ? clears & single : 0),          // hardly anything
-                    () => (i === point ? clears & ~single : clears),    // nearly everything
-                ][style]();
-                set(i, old & ~done, clears);
-            }
+        const moving = (bits) => bits & next() & next();
+        if (operation.kind === 'program') {
+            this.tearProgram(operation, next, next() % 6, set, moving);
             return;
         }
         // An erase first programs all cells down, then raises them, so a bit may go either way.
+        const style = next() % 6;
+        const point = next() % length;
         for (let i = 0; i < length; i++) {
             const old = this.cells[offset + i];
+            const first = i % SECTOR < PAGE;
+            if (style >= 4) {
+                if (first === (style === 4)) {
+                    set(i, 0xff, 0);                    // the first page alone; all but this
+                }
+                continue;
+            }
             const value = [
                 () => (i < point ? 0xff : old),                         // the first bytes
                 () => (next() & 0xff),                                  // anything
                 () => old & ~(next() & next() & next()),                // began to programme
                 () => 0xff & ~(next() & next() & next() & next() & next()),     // a few bits left
             ][style]();
-            set(i, value, 0xff);
+            set(i, value, moving(0xff));
+        }
+    }
+
+    tearProgram({ offset, length, data }, next, style, set, moving) {
+        const point = next() % length;
+        const single = 1 << next() % 8;
+        const written = [];
+        for (let i = 0; i < length; i++) {
+            const old = this.cells[offset + i];
+            const clears = old & ~data[i];
+            if (style >= 4) {
+                set(i, old & data[i], 0);               // everything, as it seems
+                for (let bit = 1; bit < 256; bit <<= 1) {
+                    if (clears & bit) {
+                        written.push([i, bit]);
+                    }
+                }
+                continue;
+            }
+            const done = [
+                () => (i < point ? clears : 0),                     // the first bytes
+                () => clears & next(),                              // half of the bits
+                () => (i === point ? clears & single : 0),          // hardly anything
+                () => (i === point ? clears & ~single : clears),    // nearly everything
+            ][style]();
+            set(i, old & ~done, moving(clears));
+        }
+        // But one bit, or a few, read right until the power comes back.
+        for (let left = written.length && (style === 4 ? 1 : 1 + next() % 8); left > 0; left--) {
+            const [i, bit] = written[next() % written.length];
+            set(i, this.cells[offset + i], bit);
         }
     }
 

@@ -283,7 +283,7 @@ export class Clocks extends BasePeripheral {
         }
         if (offset === CLK_SYS) {
             const old = this.registers[CLK_SYS / 4];
-            if (old & value & 1 && (old ^ value) & 0xe0) {
+            if (old & 1 && (old ^ value) & 0xe0) {
                 throw new ChipError('clk_sys: its auxiliary source was changed while in use');
             }
         }

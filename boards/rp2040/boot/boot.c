@@ -36,6 +36,38 @@ static void write_marks(const struct world *world, uint32_t k, uint32_t marks) {
     chip_program(world->info.record[k] + MARKS_AT, page);
 }
 
+// Makes sure that what reads right now does so for ever. `firm` comes last, when all that it vouches
+// for has been programmed again without a cut; torn, it is no more than a torn mark.
+static void complete(struct world *world, uint32_t k) {
+    struct record *record = &world->records[k];
+    bool confirmed = record_has(record, MARK_CONFIRMED) && !record_has(record, MARK_FIRM);
+    if (confirmed) {
+        uint8_t page[PAGE];
+        for (uint32_t i = 0; i < PAGE; i++) {
+            page[i] = world->flash[world->info.record[k] + i];
+        }
+        chip_program(world->info.record[k], page);
+    }
+    write_marks(world, k, record->marks);
+    if (confirmed) {
+        record->marks |= 1u << MARK_FIRM;
+        write_marks(world, k, record->marks);
+    }
+    // Also if flash has not taken it: it counts as it is, and is completed next time.
+    record->torn = 0;
+}
+
+// Flash ignores the upper bits of an address, so a part that is smaller than the map shows its
+// beginning again in the second half, and an install would write over the bootloader.
+static bool is_large_enough(const struct world *world) {
+    const uint8_t *info = world->flash + INFO_AT;
+    uint32_t same = 0;
+    while (same < PAGE && info[same] == info[same + world->info.flash_size / 2]) {
+        same++;
+    }
+    return same < PAGE;
+}
+
 // The image is whole, as its installer left it, and linked for this slot.
 static bool check(const struct world *world, uint32_t k, struct image *image) {
     const struct record *record = &world->records[k];
@@ -66,7 +98,7 @@ _Noreturn void boot(const uint8_t *flash) {
     struct image image;
     world.flash = flash;
     crc32_init(&world.crc);
-    if (!info_read(&world.info, flash + INFO_AT, &world.crc)) {
+    if (!info_read(&world.info, flash + INFO_AT, &world.crc) || !is_large_enough(&world)) {
         chip_usb();
     }
     read_record(&world, 0);
@@ -78,9 +110,7 @@ _Noreturn void boot(const uint8_t *flash) {
         struct record *record = &world.records[k];
         switch (choice.action) {
         case COMPLETE:
-            // Torn again: it still counts, and is completed next time.
-            write_marks(&world, k, record->marks);
-            record->torn = 0;
+            complete(&world, k);
             continue;
         case CHECK:
             record->verdict = check(&world, k, &image) ? GOOD : BAD;

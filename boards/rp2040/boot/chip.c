@@ -27,7 +27,9 @@
 #define CLK_SYS_CTRL 0x4000803cu
 #define CLK_SYS_SELECTED 0x40008044u
 #define CLK_SYS_REF 0u
-#define CLK_SYS_PLL 1u // the auxiliary source; of these, 0 is the system PLL
+#define CLK_SYS_PLL 1u // the auxiliary source
+#define CLK_SYS_AUX_PLL 0u // and this is which
+#define CLK_SRC 3u
 
 #define PLL_CS 0x40028000u
 #define PLL_PWR 0x40028004u
@@ -61,9 +63,11 @@ static void wait_for(uint32_t address, uint32_t bits) {
 }
 
 // Both clocks that are switched here change over without a glitch and show their source as 1 <<
-// number when they have.
+// number when they have. Not so the auxiliary sources, whose number is in the same register: it
+// has to stay while one of them may be in use.
 static void select_clock(uint32_t ctrl, uint32_t source) {
-    REG(ctrl) = source;
+    REG(ctrl + CLEAR) = CLK_SRC & ~source;
+    REG(ctrl + SET) = source;
     wait_for(ctrl + (CLK_SYS_SELECTED - CLK_SYS_CTRL), 1u << source);
 }
 
@@ -71,9 +75,12 @@ void chip_start(void) {
     // After a debugger's reset a watchdog may be armed, and the PLL in use, as before.
     REG(WATCHDOG_CTRL + CLEAR) = WATCHDOG_ENABLE;
     select_clock(CLK_SYS_CTRL, CLK_SYS_REF);
+    REG(CLK_SYS_CTRL) = CLK_SYS_AUX_PLL;
 
     REG(XOSC_CTRL) = XOSC_RANGE_1_15MHZ;
-    REG(XOSC_STARTUP) = 47; // x 256 cycles: 1 ms
+    // The crystal counts as stable after so many x 256 cycles. A Pico's needs 1 ms, others of the
+    // boards that the SDK knows up to 64 times that. This code is never updated, so all wait 64 ms.
+    REG(XOSC_STARTUP) = 47 * 64;
     REG(XOSC_CTRL + SET) = XOSC_ENABLE;
     wait_for(XOSC_STATUS, XOSC_STABLE);
     select_clock(CLK_REF_CTRL, CLK_REF_XOSC);

@@ -16,9 +16,13 @@ static enum action choose_for(const struct record *record) {
     return verdict == UNKNOWN ? PROVE : verdict == GOOD ? TRIAL : ABORT;
 }
 
+static bool is_complete(const struct record *record) {
+    return !record->torn && (!record_has(record, MARK_CONFIRMED) || record_has(record, MARK_FIRM));
+}
+
 struct choice choose(const struct record records[2]) {
     for (uint32_t k = 0; k < 2; k++) {
-        if (records[k].valid && records[k].torn) {
+        if (records[k].valid && !is_complete(&records[k])) {
             return (struct choice){COMPLETE, (uint8_t)k};
         }
     }

@@ -6,6 +6,7 @@
 // to jump or to give up. First, for each valid record:
 //
 //     a mark is torn                         COMPLETE  write it again, now that it counts
+//     confirmed, not firm                    COMPLETE  write the record again, too; then it is
 //
 // Then, the newer record first, by its marks and the verdict on its image:
 //

@@ -5,6 +5,7 @@
 #include "flash_map.h"
 
 bool info_read(struct info *info, const uint8_t *page, const struct crc32 *crc) {
+    info->flash_size = le32(page + 8);
     info->record[0] = le32(page + 12);
     info->record[1] = le32(page + 16);
     info->slot[0] = le32(page + 28);

@@ -19,6 +19,7 @@
 #include "crc32.h"
 
 struct info {
+    uint32_t flash_size;
     uint32_t record[2]; // offsets in flash
     uint32_t slot[2];
     uint32_t slot_size;

@@ -6,11 +6,15 @@
 //         CRC-32 of those bytes, security counter                           words of 32 bits
 //     24  CRC-32 of the above                          written last by an install: a torn record
 //                                                      is no record
-//    256  tried, confirmed, aborted                    blank (all ones), or marked
+//    256  tried, confirmed, aborted, firm              blank (all ones), or marked
 //
 // Marks only ever lose bits, so they need no erase, and a cut while one is written cannot harm
-// anything else. A mark that lost any bit counts. Its bits may be weak after a cut and read
-// differently next time, so a torn mark is reported for the bootloader to write again.
+// anything else. A mark that lost any bit counts.
+//
+// Bits of a program that was cut may be weak: they read differently next time, even if all of them
+// read right now. Programming the same zeros again makes them firm, and harms nothing. So a torn
+// mark is written again, and of a confirmed image, which may have to last for years, all that has
+// to be read: only then `firm` is set.
 
 #ifndef BOOT_RECORD_H
 #define BOOT_RECORD_H
@@ -20,7 +24,7 @@
 
 #include "crc32.h"
 
-enum { MARK_TRIED, MARK_CONFIRMED, MARK_ABORTED, MARKS };
+enum { MARK_TRIED, MARK_CONFIRMED, MARK_ABORTED, MARK_FIRM, MARKS };
 
 // What the bootloader has found out about the image itself.
 enum verdict { UNKNOWN, GOOD, BAD };
