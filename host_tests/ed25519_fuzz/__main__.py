@@ -17,7 +17,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=time.time_ns())
     parser.add_argument("--json", action="store_true", help="print the report as an object")
     args = parser.parse_args()
-    print(f"seed {args.seed}", file=sys.stderr)
+    if not args.json:
+        print(f"seed {args.seed}")
     with tempfile.TemporaryDirectory() as folder:
         report = fuzz(
             build(Path(folder)),
