@@ -35,6 +35,7 @@ from rp2_boot import (
     CONFIRMED,
     END_CUT,
     END_USB,
+    FIRM,
     GOOD,
     PROVE,
     TRIAL,
@@ -66,7 +67,8 @@ def twin(records):
     """What choose.h promises, said another way."""
     valid = [k for k in (0, 1) if records[k].valid]
     for k in valid:
-        if records[k].torn:
+        confirmed, firm = (records[k].marks & mark for mark in (CONFIRMED, FIRM))
+        if records[k].torn or (confirmed and not firm):
             return COMPLETE, k
     if len(valid) == 2 and 0 < (records[1].seq - records[0].seq) % 2**32 < 2**31:
         valid.reverse()
@@ -86,7 +88,7 @@ def twin(records):
 
 
 def test_choose_answers_as_its_twin_in_every_state(boot):
-    one = list(itertools.product((0, 1), range(8), (0, 1), (UNKNOWN, GOOD, BAD)))
+    one = list(itertools.product((0, 1), range(16), (0, 1), (UNKNOWN, GOOD, BAD)))
     orders = [(5, 5), (5, 6), (6, 5), (2**32 - 1, 0), (0, 2**32 - 1), (0, 2**31), (2**31, 0)]
     records = (rp2_boot.Record * 2)()
     asked = 0
@@ -96,12 +98,12 @@ def test_choose_answers_as_its_twin_in_every_state(boot):
         for records[0].seq, records[1].seq in orders:
             asked += 1
             assert boot.choose(records) == twin(records), (states, records[0].seq, records[1].seq)
-    assert asked == 96 * 96 * 7
+    assert asked == 192 * 192 * 7
 
 
 def test_nothing_boots_that_was_not_found_good(boot):
     records = (rp2_boot.Record * 2)()
-    for fields in itertools.product((0, 1), range(8), (UNKNOWN, GOOD, BAD), repeat=2):
+    for fields in itertools.product((0, 1), range(16), (UNKNOWN, GOOD, BAD), repeat=2):
         for record, state in zip(records, (fields[:3], fields[3:]), strict=True):
             record.valid, record.marks, record.verdict = state
         action, k = boot.choose(records)
@@ -109,6 +111,7 @@ def test_nothing_boots_that_was_not_found_good(boot):
             record = records[k]
             assert record.valid and record.verdict == GOOD and not record.marks & ABORTED
             assert (action == BOOT) == bool(record.marks & CONFIRMED)
+            assert action == TRIAL or record.marks & FIRM
             assert action == BOOT or not record.marks & TRIED
 
 
@@ -172,11 +175,14 @@ def test_record_of_another_slot_or_too_long_is_none(boot):
 
 
 def test_mark_counts_from_the_first_bit_lost(boot):
-    words = [0xFFFFFFFF, 0, *(0xFFFFFFFF ^ 1 << bit for bit in range(32)), 1, 0x80000000]
-    for marks in itertools.product(words, repeat=3):
+    words = [BLANK, 0, *(BLANK ^ 1 << bit for bit in range(32)), 1, 0x80000000]
+    places = itertools.combinations(range(4), 2)
+    for (i, k), one, other in itertools.product(places, words, words):
+        marks = [BLANK] * 4
+        marks[i], marks[k] = one, other
         record = boot.record(a_record(marks=marks), SMALL.slots[0], SMALL.slot_size)
-        assert record.marks == sum(1 << i for i in range(3) if marks[i] != 0xFFFFFFFF)
-        assert record.torn == any(word not in (0, 0xFFFFFFFF) for word in marks)
+        assert record.marks == sum(1 << i for i in range(4) if marks[i] != BLANK)
+        assert record.torn == any(word not in (0, BLANK) for word in marks)
 
 
 # ---- images
@@ -469,7 +475,7 @@ def entry(images, k, kind, seq, marks=()):
     return a_record(k, seq, whole, marks, counter), image
 
 
-CONFIRM = (BLANK, MARKED, BLANK)
+CONFIRM = (BLANK, MARKED, BLANK, MARKED)
 SLOT_A, SLOT_B = (SLOTS[0] + 0x100, SLOTS[1] + 0x100)
 
 
@@ -479,20 +485,48 @@ def outcome(run):
     )
 
 
+def marks_of(flash, k):
+    return struct.unpack_from("<4I", flash, SMALL.records[k] + flash_map.MARKS_AT)
+
+
 def test_trial_is_one(boot, images):
     flash = a_flash(entry(images, 0, "good", 1, CONFIRM), entry(images, 1, "good", 2))
     assert [outcome(boot.run(flash)) for _ in range(4)] == ["B on trial", "A", "A", "A"]
-    marks = struct.unpack_from("<3I", flash, SMALL.records[1] + 256)
-    assert marks == (MARKED, BLANK, MARKED)
+    assert marks_of(flash, 1) == (MARKED, BLANK, MARKED, BLANK)
 
 
 def test_confirmed_image_stays(boot, images):
     flash = a_flash(entry(images, 0, "good", 1, CONFIRM), entry(images, 1, "good", 2))
     assert outcome(boot.run(flash)) == "B on trial"
     struct.pack_into("<I", flash, SMALL.records[1] + 260, MARKED)
+    assert outcome(boot.run(flash)) == "B"
+    assert marks_of(flash, 1) == (MARKED, MARKED, BLANK, MARKED)
     before = bytes(flash)
-    assert [outcome(boot.run(flash)) for _ in range(3)] == ["B", "B", "B"]
+    runs = [boot.run(flash) for _ in range(3)]
+    assert [(outcome(run), run.programs) for run in runs] == [("B", 0)] * 3
     assert flash == before
+
+
+def test_firm_vouches_for_what_was_programmed_again(boot, images):
+    """The record, then its marks, then those with `firm`; cut before, all of it comes again."""
+    for torn in (BLANK, TORN):
+        marks = (MARKED, MARKED, BLANK, torn)
+        slots = entry(images, 0, "good", 1, CONFIRM), entry(images, 1, "good", 2, marks)
+        run = boot.run(a_flash(*slots))
+        assert (outcome(run), run.programs) == ("B", 3 if torn == BLANK else 1)
+    for cut in (1, 2, 3):
+        flash = a_flash(*slots[:1], entry(images, 1, "good", 2, (MARKED, MARKED, BLANK, BLANK)))
+        run = boot.run(flash, cut, b"\xff" * 16)
+        assert outcome(run) == "cut" and marks_of(flash, 1)[3] == BLANK
+        assert run.offset == SMALL.records[1] + (cut > 1) * flash_map.MARKS_AT
+        assert boot.run(flash).programs == 3
+
+
+def test_flash_that_does_not_become_firm_boots_all_the_same(boot, images):
+    marks = (MARKED, MARKED, BLANK, BLANK)
+    flash = a_flash(entry(images, 0, "good", 1, CONFIRM), entry(images, 1, "good", 2, marks))
+    runs = [boot.run(flash, stuck=True) for _ in range(2)]
+    assert [(outcome(run), run.programs) for run in runs] == [("B", 3)] * 2
 
 
 @pytest.mark.parametrize("kind", ["older", "broken", "forged", "misplaced"])
@@ -500,7 +534,7 @@ def test_image_is_never_tried_if_it_is(boot, images, kind):
     flash = a_flash(entry(images, 0, "good", 1, CONFIRM), entry(images, 1, kind, 2))
     assert [outcome(boot.run(flash)) for _ in range(2)] == ["A", "A"]
     # Should `aborted` prove weak, `tried` says the same.
-    assert struct.unpack_from("<3I", flash, SMALL.records[1] + 256) == (MARKED, BLANK, MARKED)
+    assert marks_of(flash, 1) == (MARKED, BLANK, MARKED, BLANK)
 
 
 def test_record_that_lies_about_the_counter_is_refused(boot, images):
@@ -571,6 +605,19 @@ def test_damaged_info_page_boots_nothing(boot, images):
         assert outcome(boot.run(flash)) == "usb"
 
 
+def test_flash_that_begins_again_in_its_second_half_boots_nothing(boot, images):
+    half = SMALL.flash_size // 2
+    whole = a_flash(entry(images, 0, "good", 1, CONFIRM), (None, b""))
+    copy = slice(half + flash_map.INFO_AT, half + flash_map.BOOT_SIZE)
+    whole[copy] = whole[flash_map.INFO_AT : flash_map.BOOT_SIZE]
+    run = boot.run(bytearray(whole))
+    assert (outcome(run), run.programs) == ("usb", 0)
+    for at in (copy.start, copy.stop - 1):
+        flash = bytearray(whole)
+        flash[at] ^= 1
+        assert outcome(boot.run(flash)) == "A", hex(at)
+
+
 def test_flash_that_takes_no_mark_gives_no_trial(boot, images):
     flash = a_flash(entry(images, 0, "good", 1, CONFIRM), entry(images, 1, "good", 2))
     assert outcome(boot.run(flash, stuck=True)) == "A"
@@ -579,19 +626,20 @@ def test_flash_that_takes_no_mark_gives_no_trial(boot, images):
 
 
 def test_half_written_marks_are_completed(boot, images):
-    for marks in itertools.product((BLANK, MARKED, TORN), repeat=3):
+    for marks in itertools.product((BLANK, MARKED, TORN), repeat=4):
         flash = a_flash(entry(images, 0, "good", 1, marks), entry(images, 1, "good", 0, CONFIRM))
         boot.run(flash)
-        after = struct.unpack_from("<3I", flash, SMALL.records[0] + 256)
+        after = marks_of(flash, 0)
         for before, word in zip(marks, after, strict=True):
             assert word in (BLANK, MARKED) and (word == MARKED or before == BLANK)
+        assert after[1] == BLANK or after[3] == MARKED
 
 
 def expected(kinds, seqs, marks, images):
     """Where a boot ends, from what the records and images are: the rules in one piece."""
     order = sorted((0, 1), key=lambda k: (-seqs[k], k))
     for k in order:
-        tried, confirmed, aborted = (word != BLANK for word in marks[k])
+        tried, confirmed, aborted, _ = (word != BLANK for word in marks[k])
         if aborted or kinds[k] == "none":
             continue
         if confirmed:
@@ -607,12 +655,11 @@ def expected(kinds, seqs, marks, images):
 
 
 def test_every_boot_ends_where_the_rules_say_and_writes_only_marks(boot, images, soak):
-    """All pairs of images, marks and orders; then the next boot, and the one after."""
+    """Pairs of images, marks and orders; then the next boot."""
     kinds = ("good", "older", "broken", "forged", "misplaced", "none")
-    words = list(itertools.product((BLANK, MARKED, TORN), repeat=3))
+    words = list(itertools.product((BLANK, MARKED, TORN), repeat=4))
     cases = list(itertools.product(itertools.product(kinds, words), repeat=2))
-    if not soak:
-        cases = random.Random(5).sample(cases, 2_000)
+    cases = random.Random(5).sample(cases, 50_000 if soak else 2_000)
     for number, ((kind_a, marks_a), (kind_b, marks_b)) in enumerate(cases):
         seqs = ((1, 2), (2, 1), (3, 3))[number % 3]
         pair = ((kind_a, marks_a), (kind_b, marks_b))
@@ -627,11 +674,11 @@ def test_every_boot_ends_where_the_rules_say_and_writes_only_marks(boot, images,
         first = outcome(boot.run(flash))
         assert first == expected(kinds_now, seqs, marks_now, images), (pair, seqs)
         for at in (record + flash_map.MARKS_AT for record in SMALL.records):
-            marks = flash[at : at + 12]
+            marks = flash[at : at + 16]
             assert all(new & old == new for new, old in zip(marks, before[at:], strict=False))
-            before = before[:at] + bytes(marks) + before[at + 12 :]
+            before = before[:at] + bytes(marks) + before[at + 16 :]
         assert flash == before  # nothing but marks has changed
-        marks_now = tuple(struct.unpack_from("<3I", flash, r + 256) for r in SMALL.records)
+        marks_now = (marks_of(flash, 0), marks_of(flash, 1))
         second = outcome(boot.run(flash))
         assert second == expected(kinds_now, seqs, marks_now, images)
         assert not (first.endswith("trial") and second == first), "two tries"
@@ -646,6 +693,7 @@ def test_cut_in_any_mark_leaves_a_boot_that_the_rules_allow(boot, images, soak):
         "abort": (a, entry(images, 1, "good", 2, (MARKED, BLANK, BLANK))),
         "refuse": (a, entry(images, 1, "forged", 2)),
         "complete": (a, entry(images, 1, "good", 2, (MARKED, TORN, BLANK))),
+        "firm": (a, entry(images, 1, "good", 2, (MARKED, MARKED, BLANK))),
         "both": (
             entry(images, 0, "good", 1, (BLANK, TORN, BLANK)),
             entry(images, 1, "broken", 2, (TORN, BLANK, BLANK)),
@@ -656,6 +704,7 @@ def test_cut_in_any_mark_leaves_a_boot_that_the_rules_allow(boot, images, soak):
         "abort": {"A"},
         "refuse": {"A"},
         "complete": {"B"},
+        "firm": {"B"},
         "both": {"A"},
     }
     lives = 0
@@ -663,8 +712,8 @@ def test_cut_in_any_mark_leaves_a_boot_that_the_rules_allow(boot, images, soak):
         cut = 1
         while True:
             finished = False
-            keeps = [b"", b"\xff" * 12, b"\xfe" + b"\xff" * 11, b"\xff" * 11 + b"\x7f"]
-            keeps += [rng.randbytes(12) for _ in range(400 if soak else 40)]
+            keeps = [b"", b"\xff" * 16, b"\xfe" + b"\xff" * 15, b"\xff" * 15 + b"\x7f"]
+            keeps += [rng.randbytes(16) for _ in range(400 if soak else 40)]
             for keep in keeps:
                 flash = a_flash(*slots)
                 if boot.run(flash, cut, keep).end != END_CUT:
@@ -687,7 +736,7 @@ def test_cut_in_any_mark_leaves_a_boot_that_the_rules_allow(boot, images, soak):
 def test_map_has_no_overlap_and_fills_flash(name):
     this = flash_map.MAPS[name]
     parts = [(0, flash_map.BOOT_SIZE)]
-    parts += [(at, flash_map.SECTOR) for at in (*this.records, *this.floors)]
+    parts += [(at, flash_map.SECTOR) for at in (*this.records, *this.floors, this.note)]
     parts += [(at, this.slot_size) for at in this.slots] + [(this.fs, this.fs_size)]
     parts.sort()
     assert all(at % 4096 == size % 4096 == 0 for at, size in parts)
@@ -749,10 +798,14 @@ def test_bundle_boots_also_over_a_used_board(boot, images):
     image = rp2040.parse_image(images[0]["good"])
     flash = a_flash(entry(images, 0, "broken", 8, CONFIRM), entry(images, 1, "good", 9, CONFIRM))
     assert outcome(boot.run(flash)) == "B"
+    notes = range(SMALL.floors[0], SMALL.note + flash_map.SECTOR)
+    flash[notes.start : notes.stop] = bytes(len(notes))
     parts = rp2040.bundle(rp2040.set_keys(loader, KEYS), image)
     for offset, data in parts.items():
         flash[offset : offset + len(data)] = data
     assert [outcome(boot.run(flash)) for _ in range(2)] == ["A", "A"]
+    assert marks_of(flash, 0) == CONFIRM  # the first boot makes it firm
+    assert flash[notes.start : notes.stop] == b"\xff" * len(notes)
 
 
 def test_bundle_refuses_what_would_not_boot(images):

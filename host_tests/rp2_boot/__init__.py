@@ -37,7 +37,7 @@ _SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 USB, COMPLETE, CHECK, PROVE, ABORT, TRIAL, BOOT = range(7)
 UNKNOWN, GOOD, BAD = range(3)
-TRIED, CONFIRMED, ABORTED = 1, 2, 4
+TRIED, CONFIRMED, ABORTED, FIRM = 1, 2, 4, 8
 END_USB, END_JUMP, END_CUT = range(3)
 
 

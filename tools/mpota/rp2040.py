@@ -5,7 +5,7 @@ The bytes are those of SPEC 6. Whatever the bootloader would refuse is refused h
 The map comes from the info page of the bootloader in hand, since that is what will be installed.
 
     bootloader   boot2 | code | info page: map, keys of the owner, CRC
-    record       what is in a slot, then three words that mark what became of it
+    record       what is in a slot, then four words that mark what became of it
     image        MCUboot's header, code, TLVs: made by `imgtool sign`
 """
 
@@ -271,7 +271,10 @@ def is_signed(image: Image, keys: Sequence[bytes]) -> bool:
 
 
 def record(seq: int, slot: int, image: Image, *, confirmed: bool) -> bytes:
-    """Return the sector that says that `image` is in the slot at this offset."""
+    """Return the sector that says that `image` is in the slot at this offset.
+
+    `firm` is left to the bootloader's first boot: whatever wrote the sector may have been cut.
+    """
     length, crc = len(image.data), zlib.crc32(image.data)
     words = _RECORD.pack(_RECORD_MAGIC, seq, slot, length, crc, image.counter)
     sector = bytearray(b"\xff" * SECTOR)
@@ -284,7 +287,8 @@ def record(seq: int, slot: int, image: Image, *, confirmed: bool) -> bytes:
 def bundle(boot: bytes, image: Image) -> dict[int, bytes]:
     """Return what a board's flash has to hold to boot `image` from slot A: bytes by offset.
 
-    Also over a used board: an old record of slot B would win otherwise, and old floors refuse.
+    Also over a used board: an old record of slot B would win otherwise, old floors refuse,
+    and an old note lets a file system be made anew.
     The file system stays as it is.
     """
     info = read_info(boot)
@@ -303,6 +307,7 @@ def bundle(boot: bytes, image: Image) -> dict[int, bytes]:
         info.records[1]: blank,
         info.floors[0]: blank,
         info.floors[1]: blank,
+        info.floors[1] + SECTOR: blank,  # the note of a file system that did not mount
         info.slots[0]: image.data,
     }
 

@@ -5,7 +5,8 @@
       0x002000  record of slot A    4 KB
       0x003000  record of slot B    4 KB
       0x004000  floors          2 x 4 KB  written by Python, never by the bootloader
-      0x006000  unused              8 KB
+      0x006000  note                4 KB  likewise: that the file system did not mount
+      0x007000  unused              4 KB
       0x008000  slot A
                 slot B              the same size
                 file system         up to the end
@@ -68,6 +69,10 @@ class Map:
     slot_size: int
     records: tuple[int, int] = RECORDS
     floors: tuple[int, int] = FLOORS
+
+    @property
+    def note(self) -> int:
+        return self.floors[1] + SECTOR
 
     @property
     def slots(self) -> tuple[int, int]:
