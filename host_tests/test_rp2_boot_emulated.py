@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import flash_map
 import rp2_boot
 from mpota import rp2040
-from rp2040.pico import Pico
+from rp2040.pico import Pico, PowerCut
 
 OWNER = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 OFFLINE = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -24,6 +24,8 @@ KEYS = (rp2_boot.raw(OWNER), rp2_boot.raw(OFFLINE))
 A, B = 1, 2  # numbers of BKPT
 HANG = b"\xfe\xe7"  # b .
 BLANK, MARKED = 0xFFFFFFFF, 0
+FIRM_AT = flash_map.MARKS_AT + 12
+MARGINAL = (2, 3, 7, 10)  # seeds of torn programs that read right at first
 
 WATCHDOG_CTRL, WATCHDOG_LOAD, WATCHDOG_SCRATCH4 = 0x40058000, 0x40058004, 0x4005801C
 WATCHDOG_TICK, PSM_WDSEL = 0x4005802C, 0x40010008
@@ -55,6 +57,7 @@ class Board:
         image = rp2040.parse_image(an_image(0, name=name))
         for offset, data in rp2040.bundle(loader(repo, name, keys), image).items():
             pico.write_flash(offset, data)
+        pico.write_flash(self.map.records[0] + FIRM_AT, bytes(4))  # as after the first boot
 
     def install(self, image, *, seq=2, told=None):
         """Write slot B and its record as an installer would that was told `told`."""
@@ -69,7 +72,7 @@ class Board:
 
     def marks(self, k=1):
         at = self.map.records[k] + flash_map.MARKS_AT
-        return struct.unpack("<3I", self.pico.read_flash(at, 12))
+        return struct.unpack("<4I", self.pico.read_flash(at, 16))
 
     def boot(self, **how):
         """Power up; return which image runs, or why none does."""
@@ -107,7 +110,7 @@ def test_confirmed_image_starts_as_after_a_reset(board):
 def test_trial_runs_under_a_watchdog_that_resets_the_whole_chip(board):
     board.install(an_image(1))
     assert board.boot() == B
-    assert board.marks() == (MARKED, BLANK, BLANK)
+    assert board.marks() == (MARKED, BLANK, BLANK, BLANK)
     assert board.pico.register(VTOR) == rp2040.XIP_BASE + board.map.slots[1] + 0x100
     assert board.pico.register(PSM_WDSEL) == 0x1FFFC
     assert board.pico.register(WATCHDOG_TICK) & 0x3FF == 0x200 | 12
@@ -116,7 +119,7 @@ def test_trial_runs_under_a_watchdog_that_resets_the_whole_chip(board):
     assert ctrl >> 30 & 1 and not ctrl >> 24 & 7  # armed, and a debugger does not pause it
     assert 8_200_000 * 2 < ctrl & 0xFFFFFF <= 8_300_000 * 2
     assert board.boot() == A
-    assert board.marks() == (MARKED, BLANK, MARKED)
+    assert board.marks() == (MARKED, BLANK, MARKED, BLANK)
 
 
 def test_image_that_hangs_at_its_first_instruction_is_reset_and_given_up(board):
@@ -133,6 +136,7 @@ def test_confirmed_image_stays_without_watchdog(board):
     assert board.boot() == B
     board.pico.write_flash(board.map.records[1] + flash_map.MARKS_AT + 4, bytes(4))
     assert [board.boot() for _ in range(2)] == [B, B]
+    assert board.marks() == (MARKED, MARKED, BLANK, MARKED)
     assert not board.pico.register(WATCHDOG_CTRL) >> 30 & 1
 
 
@@ -140,6 +144,26 @@ def flipped(image):
     changed = bytearray(image)
     changed[0x1C3] ^= 0x20
     return bytes(changed)
+
+
+@pytest.mark.parametrize("offset", [0, flash_map.MARKS_AT])
+@pytest.mark.parametrize("seed", MARGINAL)
+def test_weak_bits_of_a_confirmed_record_become_firm(board, offset, seed):
+    """A record and its marks that were cut at their ends: once B was kept, it stays."""
+    board.install(an_image(1))
+    pico, at = board.pico, board.map.records[1] + offset
+    pico.write_flash(board.map.records[1] + flash_map.MARKS_AT, bytes(8))
+    page = pico.read_flash(at, 256)
+    pico.write_flash(at, b"\xff" * 256)
+    pico.cut(pico.counters().operations, "torn", seed)
+    with pytest.raises(PowerCut):
+        pico.program(at, page)
+    pico.uncut()
+    pico.power_off()
+    assert pico.read_flash(at, 256) == page
+    ends = [board.boot() for _ in range(12)]
+    kept = ends.index(B)
+    assert set(ends[kept:]) == {B}, ends
 
 
 GOOD = an_image(1)
@@ -163,7 +187,7 @@ def test_image_written_straight_into_the_spare_slot_is_refused(board, why):
     if told and len(image) < len(told):
         board.pico.write_flash(board.map.slots[1] + len(image), b"\xff" * 0x400)
     assert [board.boot() for _ in range(2)] == [A, A]
-    assert board.marks() == (MARKED, BLANK, MARKED)
+    assert board.marks() == (MARKED, BLANK, MARKED, BLANK)
 
 
 def test_second_key_is_as_good_as_the_first(board):
@@ -203,8 +227,21 @@ def test_bootloader_for_4_mb(repo, built):
         assert [board.boot() for _ in range(2)] == [B, A]
 
 
+def test_bootloader_for_4_mb_on_2_mb_writes_nothing(repo, built):
+    """Half of the map is the other half again there: installs would overwrite the bootloader."""
+    built("node_modules/rp2040js")
+    with Pico(bkpt=True, strict=True, usb=False, size=2 << 20, loose=True) as pico:
+        for offset, data in rp2040.bundle(
+            loader(repo, "4mb"), rp2040.parse_image(an_image(0, name="4mb"))
+        ).items():
+            pico.write_flash(offset, data)
+        pico.power_on()
+        assert pico.run(seconds=1).why == "usb-boot"
+        assert pico.counters().operations == 0
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("scene", ["trial", "abort", "refuse", "complete"])
+@pytest.mark.parametrize("scene", ["trial", "abort", "refuse", "complete", "firm"])
 def test_power_cut_at_each_operation_of_the_bootloader(board, scene, soak):
     """Two cuts in a row, each before, in or after a flash operation; then it has settled."""
     image, marks, settled = {
@@ -212,6 +249,7 @@ def test_power_cut_at_each_operation_of_the_bootloader(board, scene, soak):
         "abort": (GOOD, (MARKED, BLANK, BLANK), A),
         "refuse": (an_image(1, key=STRANGER), (BLANK, BLANK, BLANK), A),
         "complete": (GOOD, (MARKED, 0xFFF0FFFF, BLANK), B),
+        "firm": (GOOD, (MARKED, MARKED, BLANK), B),
     }[scene]
     pico = board.pico
     board.install(image)

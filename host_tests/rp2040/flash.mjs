@@ -65,8 +65,10 @@ export class Flash {
         this.powerUps++;
         if (this.weak) {
             const next = random(this.seed ^ (this.powerUps * 0x9e3779b9));
+            // At times the supply or the temperature makes all of them read the same.
+            const alike = [0x00, 0xff][next() % 4];
             for (const [offset, mask] of this.weak) {
-                this.cells[offset] = (this.cells[offset] & ~mask) | (next() & mask);
+                this.cells[offset] = (this.cells[offset] & ~mask) | ((alike ?? next()) & mask);
             }
         }
     }
@@ -223,9 +225,10 @@ export class Flash {
             ][style]();
             set(i, old & ~done, moving(clears));
         }
-        // But one bit, or a few, read right until the power comes back.
-        for (let left = written.length && (style === 4 ? 1 : 1 + next() % 8); left > 0; left--) {
-            const [i, bit] = written[next() % written.length];
+        // But one bit to three, or all of them, read right only until the power comes back.
+        const start = written.length && next() % written.length;
+        const marginal = style === 4 ? written.slice(start, start + 1 + next() % 3) : written;
+        for (const [i, bit] of marginal) {
             set(i, this.cells[offset + i], bit);
         }
     }

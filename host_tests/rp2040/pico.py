@@ -94,7 +94,8 @@ class Pico:
                 silence as a real one; otherwise that is a ChipError
     file_system offset from which old data may be programmed over all the same: LittleFS does so
                 after a cut, reads back what came of it, and moves on
-    weak        cells that a power cut tore read differently at each power-up until erased
+    weak        cells that a power cut tore read differently at each power-up until they are
+                programmed again or erased, some of them right at first
     usb         is the cable to a host plugged in
     strict      an access to a register that is not modelled is a ChipError; see unknown()
     bkpt        BKPT ends run() instead of faulting
