@@ -274,7 +274,7 @@ def _block_device(pico):
     base = MAP.records[0]
 
     class Flash:
-        """rp2.Flash of the board definitions: all that lies behind the bootloader."""
+        """_rp2.Flash of the board definitions: all that lies behind the bootloader."""
 
         def __init__(self, *, start=0, len=MAP.flash_size - base):
             self.at = base + start
@@ -314,7 +314,7 @@ def _modules(pico, reset):
     machine = types.ModuleType("machine")
     machine.mem32 = _Registers(reset)
     machine.unique_id = lambda: b"12345678"
-    rp2 = types.ModuleType("rp2")
+    rp2 = types.ModuleType("_rp2")
     rp2.Flash = _block_device(pico)
     uctypes = types.ModuleType("uctypes")
     uctypes.bytearray_at = lambda address, length: pico.read_flash(address - XIP, length)
@@ -323,7 +323,7 @@ def _modules(pico, reset):
     native.verify = _verify
     lax = types.ModuleType("struct")  # MicroPython's takes a buffer that is longer than it needs
     vars(lax).update(vars(struct), unpack=struct.unpack_from)
-    fakes = {"machine": machine, "rp2": rp2, "uctypes": uctypes}
+    fakes = {"machine": machine, "_rp2": rp2, "uctypes": uctypes}
     fakes |= {"ota_ed25519": native, "struct": lax}
     names = [*fakes, "ota_rp2"]
     saved = {name: sys.modules.pop(name, None) for name in names}

@@ -4,15 +4,19 @@
 Code runs from flash where it lies, so each slot takes only an image that was linked for it. The
 bootloader chooses by two records, one for each slot, in sectors of their own (boot/record.h): what
 an install says about its image, and marks that only ever lose bits: tried, confirmed, aborted. The
-bootloader never erases, and an install never touches the record of the image that runs.
+bootloader never erases, and an install never erases the record of the image that runs.
 
-`rp2.Flash` reaches everything behind the bootloader and checks no block number, so all bounds are
-here. The rules kept:
+The port's Flash reaches everything behind the bootloader and checks no block number, so all bounds
+are here. The rules kept:
 
- - Nothing is written to the running slot or its record but marks, to the spare slot or its record
-   nothing while the running image is on trial, a switch waits, or no record says what runs.
+ - Nothing is written to the running slot, to its record nothing but marks and what it holds, to
+   the spare slot or its record nothing while the running image is on trial, a switch waits, or no
+   record says what runs.
  - The record of the spare slot is erased before the first byte of the slot is, and written last,
    so the bootloader never meets a record beside an image that it does not describe.
+ - What a program leaves that is cut at its very end reads as it should, and perhaps otherwise
+   tomorrow. So what a kept image depends on is programmed twice, the second time in a life that
+   began with it: its pages before its trial, its record when it is confirmed.
  - Where the slots are is read from the info page of the bootloader that is installed, which slot
    runs from the reset vector: no build-time number can disagree with the device.
  - A watchdog is fed before each erase, the longest time that Python is away.
@@ -25,8 +29,8 @@ import struct
 import time
 
 import machine
-import rp2
 import uctypes
+from _rp2 import Flash  # rp2.Flash is what _boot.py makes of it for applications
 
 from ota import const
 from ota.errors import ImageError, SlotError, StateError
@@ -37,6 +41,7 @@ except ImportError:
     pass  # firmware that is not ours: `info` says what that means
 
 _XIP = const(0x10000000)  # where flash is mapped
+_RAM_START = const(0x20000000)
 _RAM_END = const(0x20042000)
 _VTOR = const(0xE000ED08)
 _BLOCK = const(4096)  # sector: the unit of erasing
@@ -55,17 +60,27 @@ _MARKS = const(256)
 _TRIED = const(0)
 _CONFIRMED = const(1)
 _ABORTED = const(2)
+_FIRM = const(3)
+_MARK_COUNT = const(4)
 
 _FLOOR_MAGIC = const(0x4641544F)
 
 _IMAGE_MAGIC = const(0x96F3B83D)  # boot/image.h
 _HEADER = const(0x100)
+_VECTORS = const(0xC0)
+_PROTECTED_LEAST = const(12)  # a block with a security counter
 _FIXED_ADDRESS = const(0x100)  # flag: the header says where the image has to lie
 _TLVS = const(0x6907)
 _PROTECTED_TLVS = const(0x6908)
 _COUNTER = const(0x50)
 _DIGEST = const(0x12)
 _SIGNATURE = const(0x24)
+_PLACES = {  # type: (length, magic of the block that it belongs in)
+    _COUNTER: (4, _PROTECTED_TLVS),
+    _DIGEST: (64, _TLVS),
+    _SIGNATURE: (64, _TLVS),
+    0x01: (64, _TLVS),  # digest of the key: a hint for tools
+}
 
 _WATCHDOG_CTRL_SET = const(0x4005A000)
 _WATCHDOG_CTRL_CLEAR = const(0x4005B000)
@@ -94,16 +109,19 @@ def info():
         raise StateError(
             "no bootloader for two slots: only application updates are possible on this firmware"
         )
+    # A smaller chip shows its beginning again behind its end, where slot B would overwrite it.
+    if bytes(uctypes.bytearray_at(_INFO + words[2] // 2, _PAGE)) == page:
+        raise StateError("flash is smaller than the bootloader's map: take the UF2 of this board")
     return words, [page[at : at + 32] for at in range(_KEYS, _KEYS + 32 * words[12], 32)]
 
 
 def flash(words, offset, size):
     """Return the part of flash at `offset` as a block device."""
-    # rp2.Flash() begins behind the bootloader, where the first record is, and ends with the chip.
+    # Flash() begins behind the bootloader, where the first record is, and ends with the chip.
     base = words[3]
-    if base + rp2.Flash().ioctl(_BLOCK_COUNT, 0) * _BLOCK != words[2]:
+    if base + Flash().ioctl(_BLOCK_COUNT, 0) * _BLOCK != words[2]:
         raise StateError("firmware built for another flash map")
-    return rp2.Flash(start=offset - base, len=size)
+    return Flash(start=offset - base, len=size)
 
 
 def feed():
@@ -182,7 +200,7 @@ class Boot:
     # Records
 
     def _record(self, slot):
-        """Return (sequence, security counter, [tried, confirmed, aborted]) or None: no record."""
+        """Return (sequence, security counter, marks as booleans) or None: no record."""
         buf = bytearray(28)
         self._records.readblocks(slot.number, buf)
         magic, seq, offset, length, _, counter, crc = struct.unpack("<7I", buf)
@@ -190,18 +208,27 @@ class Boot:
             return None
         if crc != binascii.crc32(memoryview(buf)[:24]):
             return None
-        self._records.readblocks(slot.number, memoryview(buf)[:12], _MARKS)
-        marks = struct.unpack_from("<3I", buf)
+        self._records.readblocks(slot.number, memoryview(buf)[: 4 * _MARK_COUNT], _MARKS)
+        marks = struct.unpack_from("<4I", buf)
         return seq, counter, [mark != _NONE for mark in marks]
 
     def _mark(self, which):
-        """Set a mark of the running image. Programs from 1 to 0 only: a cut harms nothing else."""
+        """Set a mark of the running image, and again those that it has. Programs from 1 to 0 only:
+        a cut harms nothing else."""
         page = bytearray(b"\xff" * _PAGE)
-        page[4 * which : 4 * which + 4] = b"\0\0\0\0"
+        for mark, is_set in enumerate(self._record(self.running)[2]):
+            if is_set or mark == which:
+                page[4 * mark : 4 * mark + 4] = b"\0\0\0\0"
         self._records.writeblocks(self.running.number, page, _MARKS)
         self._records.readblocks(self.running.number, page, _MARKS)
         if page[4 * which : 4 * which + 4] != b"\0\0\0\0":
             raise SlotError("flash does not hold a mark", which)
+
+    @property
+    def counter(self):
+        """Security counter below which `try_next` takes no image."""
+        record = self._record(self.running)
+        return record[1] if record else 0
 
     @property
     def on_trial(self):
@@ -219,12 +246,13 @@ class Boot:
         return running is None or 0 < (spare[0] - running[0] & _NONE) < 0x80000000
 
     def _check_settled(self):
-        if not self._record(self.running):
+        record = self._record(self.running)
+        if not record:
             raise StateError("no record of what runs")
-        if self.on_trial:
-            raise StateError("running image is on trial")
-        if self.switch_pending:
+        if self.switch_pending:  # or aborted
             raise StateError("switch pending")
+        if not record[2][_CONFIRMED]:
+            raise StateError("running image is on trial")
 
     def _check_writable(self, slot):
         if slot is not self.spare:
@@ -234,11 +262,29 @@ class Boot:
 
     def _erase_record(self):
         """Forget the spare image. Once for each install, also when the record reads as blank: an
-        erase that was cut leaves cells that may read otherwise tomorrow."""
+        erase that was cut leaves cells that may read otherwise tomorrow.
+
+        From here on nothing but the running image's record boots the board, so that one is firm
+        before. Zeros first: an erase that is cut may take the marks and leave what they mark.
+        """
         if not self._record_erased:
+            self._keep()
             feed()
+            self._records.writeblocks(self.spare.number, bytearray(_PAGE), 0)
             self._records.ioctl(_ERASE, self.spare.number)
             self._record_erased = True
+
+    def _keep(self):
+        """Confirm the running image for good, however the cells of its record came about."""
+        marks = self._record(self.running)[2]
+        if marks[_FIRM]:
+            return
+        page = bytearray(_PAGE)
+        self._records.readblocks(self.running.number, page, 0)
+        self._records.writeblocks(self.running.number, page, 0)
+        if not marks[_CONFIRMED]:
+            self._mark(_CONFIRMED)
+        self._mark(_FIRM)
 
     def try_next(self, slot):
         if slot is not self.spare:
@@ -252,7 +298,7 @@ class Boot:
             raise ImageError("security counter below the running image's", counter, floor)
         if self._keys and not self._is_signed(digest, signature):
             raise ImageError("not signed by a key of the bootloader")
-        crc = _crc_of(slot, length, signed, digest)
+        crc = _firm_image(slot, length, signed, digest)
         record = struct.pack(
             "<6I", _RECORD_MAGIC, seq + 1 & _NONE, slot.offset, length, crc, counter
         )
@@ -279,7 +325,7 @@ class Boot:
         if self.switch_pending:
             raise StateError("switch pending")
         if self.on_trial:
-            self._mark(_CONFIRMED)
+            self._keep()
 
     def revert(self):
         if not self.on_trial:
@@ -322,9 +368,7 @@ class Boot:
         if not _HEADER + code + protected < length <= self.spare.size:
             raise ImageError("image has a wrong length", length)
         stack, entry = struct.unpack_from("<II", head, _HEADER)
-        start = _XIP + self.spare.offset + _HEADER
-        if not 0x20000000 < stack <= _RAM_END or not entry & 1 or not start < entry < start + code:
-            raise ImageError("not a firmware: no vector table")
+        _check_vectors(self.spare, stack, entry, code)
 
     def _image(self, slot):
         """Return (length, counter, digest, signature, signed length) of the image in a slot, as it
@@ -333,26 +377,33 @@ class Boot:
         Raises ImageError when there is none that the bootloader would understand.
         """
         code, protected = _parse(slot.read(0, 32), slot, None)
+        _check_vectors(slot, *struct.unpack("<II", slot.read(_HEADER, 8)), code)
         at = _HEADER + code
         found = {}
-        for magic in (_PROTECTED_TLVS, _TLVS) if protected else (_TLVS,):
+        for magic in (_PROTECTED_TLVS, _TLVS):
             head = slot.read(at, 4)
             if len(head) < 4 or struct.unpack("<H", head)[0] != magic:
                 raise ImageError("image without its TLVs")
-            end = at + struct.unpack_from("<H", head, 2)[0]
+            length = struct.unpack_from("<H", head, 2)[0]
+            end = at + length
+            if end > slot.size or (magic == _PROTECTED_TLVS and length != protected):
+                raise ImageError("image with TLVs of an impossible length")
             at += 4
             while at < end:
                 head = slot.read(at, 4)
                 if len(head) < 4:
                     raise ImageError("image is cut short")
                 kind, size = struct.unpack("<HH", head)
-                found[kind] = slot.read(
-                    at + 4, min(size, 65)
-                )  # none that counts is longer than 64
                 at += 4 + size
+                if kind in _PLACES:
+                    if kind in found or _PLACES[kind] != (size, magic):
+                        raise ImageError("image with a TLV that does not belong there", kind)
+                    found[kind] = slot.read(at - size, size)
+                elif magic == _TLVS:  # nobody vouches for it: these are not signed
+                    raise ImageError("image with a TLV that is not known", kind)
             if at != end:
                 raise ImageError("image with a damaged TLV")
-        if len(found.get(_COUNTER, b"")) != 4 or len(found.get(_DIGEST, b"")) != 64:
+        if _COUNTER not in found or _DIGEST not in found:
             raise ImageError("image without security counter or SHA-512")
         counter = struct.unpack("<I", found[_COUNTER])[0]
         signed = _HEADER + code + protected
@@ -372,7 +423,9 @@ class Boot:
 
         The bootloader has armed the watchdog, which cannot run longer than 8.3 seconds; from here
         on a timer feeds it, and resets the chip when the time is up, so neither a hang nor an
-        application that feeds a watchdog of its own outlives the trial.
+        application that feeds a watchdog of its own outlives the trial. That holds for the hard
+        timers of MicroPython 1.26; before, the timer is a soft one, and who feeds the watchdog
+        from a loop that never lets it run outlives the trial's end.
         """
         global _trial
         if _trial is None:
@@ -421,15 +474,23 @@ class _Trial:
         feed()
 
 
-def _crc_of(slot, length, signed, digest):
-    """Return the CRC-32 of an image. Raises ImageError unless its digest is right."""
+def _firm_image(slot, length, signed, digest):
+    """Program each page of an image again and return its CRC-32.
+
+    Bits go from 0 to 0, so nothing changes but cells that only just read as they should: blocks
+    that a cut install left, and the next one found right. Raises ImageError unless the digest is
+    right.
+    """
     crc = 0
     sha512 = ota_ed25519.sha512()
-    buf = bytearray(1024)
-    for at in range(0, length, len(buf)):
-        slot.flash.readblocks(0, buf, at)
-        crc = binascii.crc32(memoryview(buf)[: length - at], crc)
-        sha512.update(memoryview(buf)[: max(0, signed - at)])
+    page = bytearray(_PAGE)
+    for at in range(0, length, _PAGE):
+        if at % _BLOCK == 0:
+            feed()
+        slot.flash.readblocks(0, page, at)
+        slot.flash.writeblocks(0, page, at)
+        crc = binascii.crc32(memoryview(page)[: length - at], crc)
+        sha512.update(memoryview(page)[: max(0, signed - at)])
     if sha512.digest() != digest:
         raise ImageError("image is damaged")
     return crc
@@ -444,6 +505,14 @@ def _parse(head, slot, other):
         raise ImageError("image linked for the other slot")
     if (address, header, flags) != (_XIP + slot.offset, _HEADER, _FIXED_ADDRESS):
         raise ImageError("image not linked for this slot", address)
-    if code < 192 or _HEADER + code + protected > slot.size:
-        raise ImageError("image with an impossible length", code)
+    if code < _VECTORS or protected < _PROTECTED_LEAST or _HEADER + code + protected > slot.size:
+        raise ImageError("image with an impossible length", code, protected)
     return code, protected
+
+
+def _check_vectors(slot, stack, entry, code):
+    entry -= _XIP + slot.offset + _HEADER
+    if not _RAM_START < stack <= _RAM_END or stack % 8:
+        raise ImageError("not a firmware: no stack", stack)
+    if not _VECTORS <= entry < code or not entry & 1:
+        raise ImageError("not a firmware: no entry point", entry)
