@@ -25,7 +25,7 @@ A, B = 1, 2  # numbers of BKPT
 HANG = b"\xfe\xe7"  # b .
 BLANK, MARKED = 0xFFFFFFFF, 0
 FIRM_AT = flash_map.MARKS_AT + 12
-MARGINAL = (2, 3, 7, 10)  # seeds of torn programs that read right at first
+MARGINAL = (4, 59, 102, 110)  # seeds of torn programs that read right at first
 
 WATCHDOG_CTRL, WATCHDOG_LOAD, WATCHDOG_SCRATCH4 = 0x40058000, 0x40058004, 0x4005801C
 WATCHDOG_TICK, PSM_WDSEL = 0x4005802C, 0x40010008

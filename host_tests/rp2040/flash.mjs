@@ -43,7 +43,7 @@ export class Flash {
         this.times = TIMES[timing];
         this.loose = loose;
         this.weak = weak ? new Map() : null;        // offset -> mask of unreliable bits
-        this.seed = seed;
+        this.seed = this.noise = seed;
         this.powerUps = 0;
         this.operations = 0;
         this.erases = 0;
@@ -64,13 +64,20 @@ export class Flash {
         this.busyUntil = 0;
         this.powerUps++;
         if (this.weak) {
-            const next = random(this.seed ^ (this.powerUps * 0x9e3779b9));
+            const next = random(this.noise ^ (this.powerUps * 0x9e3779b9));
             // At times the supply or the temperature makes all of them read the same.
             const alike = [0x00, 0xff][next() % 4];
             for (const [offset, mask] of this.weak) {
                 this.cells[offset] = (this.cells[offset] & ~mask) | ((alike ?? next()) & mask);
             }
         }
+    }
+
+    // All cells are firm now, and what weak ones will read depends on later cuts alone.
+    forget() {
+        this.weak?.clear();
+        this.powerUps = 0;
+        this.noise = this.seed;
     }
 
     // ---- operations
@@ -166,6 +173,7 @@ export class Flash {
     // Does a random part of an operation, in a style that the seed chooses.
     tear(operation, seed) {
         const next = random(seed);
+        this.noise ^= next();
         const { offset, length } = operation;
         const set = (i, value, unsure) => {
             const at = offset + i;

@@ -49,7 +49,7 @@ const requests = {
     },
     restore({ number }) {
         flash.cells.set(kept.get(number));
-        flash.weak?.clear();
+        flash.forget();
     },
     forget({ number }) {
         kept.delete(number);
@@ -139,7 +139,7 @@ const requests = {
     variant({ number, index, kind, seed }) {
         const { operations } = recordingOf(number);
         flash.recorder = null;
-        flash.weak?.clear();
+        flash.forget();
         if (!recording.cells || index < recording.replayed) {
             recording.cells = kept.get(number).slice();
             recording.replayed = 0;
