@@ -180,6 +180,10 @@ class TestFits(unittest.TestCase):
     def test_minseq_above_seq(self):
         self.refused("below the floor", image(minseq=8))
 
+    def test_minseq_below_the_counter_of_the_bootloader(self):
+        self.refused("the bootloader would refuse it", image(minseq=3), counter=4)
+        self.fit(image(minseq=4), counter=4)
+
     def test_another_kind(self):
         self.refused("not for this device", image(kind="app"))
 

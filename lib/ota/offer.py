@@ -83,6 +83,9 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
         raise NotOffered("older than what runs", seq, installed)
     if not minseq <= seq >= state["minseq"]:
         raise NotOffered("below the floor", seq, state["minseq"])
+    counter = device.get("counter", 0)
+    if minseq < counter:
+        raise NotOffered("the bootloader would refuse it", minseq, counter)
     for key in ("kind", "chip", "slot"):
         if custom.get(key) != device.get(key):
             raise NotOffered("not for this device", key, device.get(key))
