@@ -313,6 +313,41 @@ def test_root_floor_outlives_the_file_system(world, pico):
 # The file system
 
 
+def test_flash_of_applications_is_the_file_system(pico):
+    """The recipe that everybody knows: the port's own rp2.Flash() begins with the records here."""
+    before = pico.read_flash(0, 0x8000)
+    pico.power_on()
+    told = pico.exec(
+        "import os, rp2, vfs\n"
+        "vfs.umount('/')\n"
+        "vfs.VfsLfs2.mkfs(rp2.Flash(), progsize=256)\n"
+        "vfs.mount(vfs.VfsLfs2(rp2.Flash(), progsize=256), '/')\n"
+        "sizes = [rp2.Flash(**a).ioctl(4, 0) for a in ({}, dict(start=4096), dict(len=4096))]\n"
+        "for args in (dict(start=-4096), dict(start=40 * 4096), dict(start=4096, len=163840)):\n"
+        "    try: rp2.Flash(**args)\n"
+        "    except ValueError: sizes.append('refused')\n"
+        "print(os.listdir('/'), sizes)"
+    )
+    assert told.strip() == "[] [40, 39, 1, 'refused', 'refused', 'refused']"
+    pico.power_on()
+    assert "version 0100" in pico.run(until="version 0100").text
+    assert pico.read_flash(0x2000, 0x6000) == before[0x2000:]
+
+
+def test_file_system_that_reads_again_in_the_second_boot_is_kept(world, pico):
+    """As after a dip of the supply that lasted for both judgements of two boots."""
+    info = rp2040.read_info(pico.read_flash(0, rp2040.BOOT_SIZE))
+    good = pico.read_flash(info.fs, 8192)
+    spoil(pico, world)
+    pico.power_on()
+    assert pico.run(seconds=5, on_reset=True).why == "reset"
+    assert pico.run(until=">>> ", seconds=1.5).why == "time"  # it waits
+    pico.write_flash(info.fs, good)
+    assert "settled" in pico.run(until="settled", seconds=5).text
+    assert "ota-state" in pico.exec("import os; print(os.listdir('/'))")
+    assert pico.read_flash(0x6000, 256) == b"\xff" * 256
+
+
 def spoil(pico, world):
     """Damage both blocks without which LittleFS does not mount."""
     info = rp2040.read_info(pico.read_flash(0, rp2040.BOOT_SIZE))
