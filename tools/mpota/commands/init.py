@@ -74,5 +74,8 @@ def run(args: argparse.Namespace) -> None:
     }
     lines = [f"made {made.folder} ({made.profile})"]
     lines += [f"key {name}: {path}" for name, path in made.keys.items()]
+    if "boot-spare" in made.keys:
+        spare = made.keys["boot-spare"].name
+        lines.append(f"take {spare} offline now: it is for the day when boot.pem is lost")
     lines.append("keep a copy of the keys elsewhere: without them devices take no more updates")
     common.show(args, facts, lines)
