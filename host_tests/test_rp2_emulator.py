@@ -19,7 +19,7 @@ from unicorn.arm_const import UC_ARM_REG_APSR, UC_ARM_REG_R0, UC_CPU_ARM_CORTEX_
 import flash_map
 import rp2_boot
 from mpota import rp2040
-from rp2040.pico import RAM, ChipError, DeviceError, Pico, with_checksum
+from rp2040.pico import RAM, ChipError, DeviceError, Pico, PowerCut, with_checksum
 
 SECTOR = 4096
 AT = 0x8000  # a sector to write to
@@ -347,6 +347,15 @@ def test_clock_from_a_source_that_stands_still_is_an_error(board):
         board("crystal\n put 0x40008030, 2\n bkpt #1").run()
 
 
+def test_auxiliary_source_stays_while_it_is_in_use(board):
+    in_use = PLL.format("put 0x4000f000, 1 << 12").partition("bkpt")[0]
+    for write in ("put 0x4000803c, 0x61", "put 0x4000803c, 0x60"):
+        with pytest.raises(ChipError, match="auxiliary source was changed while in use"):
+            board(f"{in_use}\n {write}\n bkpt #1").run(seconds=1)
+    away = "put 0x4000b03c, 1"
+    assert board(f"{in_use}\n {away}\n put 0x4000803c, 0x60\n bkpt #1").run(seconds=1).which == 1
+
+
 def test_flash_is_waited_for_when_asked(board, repo):
     """Behind boot2 a line is 8 clocks of address, 4 idle, 16 of data, each two of the core's."""
     boot2 = (repo / "boards/rp2040/boot/ota_boot_2mb.bin").read_bytes()[:252]
@@ -598,6 +607,46 @@ def test_erase_makes_weak_cells_firm(board, assemble):
     for _ in range(3):
         pico.power_on()
         assert pico.read_flash(AT, SECTOR) == NEW + b"\xff" * 3840
+
+
+MARGINAL = (4, 59, 102, 110)  # seeds of such programs; of erases from either end, too
+
+
+@pytest.mark.parametrize("seed", MARGINAL)
+def test_torn_program_may_read_right_at_first(board, seed):
+    pico = cut(board, 1, "torn", seed, weak=True)
+    seen = [pico.read_flash(AT, 256)]
+    for _ in range(8):
+        pico.power_on()
+        seen.append(pico.read_flash(AT, 256))
+    assert seen[0] == NEW and len(set(seen)) > 1
+    assert all(a & b == b for page in seen for a, b in zip(page, NEW, strict=True))
+    pico.uncut()
+    pico.program(AT, NEW)
+    for _ in range(8):
+        pico.power_on()
+        assert pico.read_flash(AT, 256) == NEW
+
+
+def test_torn_erase_may_begin_at_either_end(board):
+    blank = b"\xff" * 256
+    seen = {cut(board, 0, "torn", seed).read_flash(AT, SECTOR) for seed in MARGINAL}
+    assert seen == {blank + OLD[256:], OLD[:256] + blank * 15}
+
+
+def test_what_weak_cells_read_depends_on_the_cut_alone(board):
+    pico = board(None, weak=True)
+    kept = pico.keep_flash()
+    seen = []
+    for seed in (0, 0, 1):
+        pico.restore_flash(kept)
+        pico.cut(pico.counters().operations, "torn", seed)
+        with pytest.raises(PowerCut):
+            pico.program(AT, bytes(256))
+        for _ in range(3):
+            pico.power_on()
+            seen.append(pico.read_flash(AT, 256))
+    assert seen[:3] == seen[3:6] != seen[6:]
 
 
 def test_recording_gives_what_each_cut_leaves(board):

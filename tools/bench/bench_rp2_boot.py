@@ -92,6 +92,8 @@ def _measure(pico: Pico, loader: bytes, size: int) -> tuple[Cost, Cost]:
             pico.write_flash(offset, data)
         sector = rp2040.record(1, MAP.slots[0], image, confirmed=confirmed)
         pico.write_flash(MAP.records[0], sector)
+        if confirmed:
+            _run(pico)  # the first boot makes the record firm
         cost = _run(pico)
         costs.append(Cost(cost.cycles - base.cycles, cost.ns - base.ns, cost.stack))
     return costs[0], costs[1]
