@@ -760,7 +760,7 @@ def test_specification_has_these_numbers(repo):
         for text in (
             *(f"0x{at:X}, {slot_kb:,} KB" for at in this.slots),
             f"0x{this.fs:X}, {fs_kb:,} KB",
-            *(f"0x{at:X}, one sector" for at in this.records),
+            *(f"0x{at:X}, one sector" for at in (*this.records, this.note)),
         ):
             assert f"| {text} |" in section, text
     assert f"at 0x{flash_map.INFO_AT:X}" in section
