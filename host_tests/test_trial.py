@@ -464,6 +464,16 @@ def test_configuration_that_lacks_something_says_what(device, folder, world, key
         Updater.from_config(str(folder))
 
 
+def test_firmware_without_a_network_says_so_before_anything_is_kept(
+    device, folder, world, monkeypatch
+):
+    """On a Pico without Wi-Fi: not an ImportError of the first check, after `settle`."""
+    monkeypatch.setitem(sys.modules, "socket", None)
+    with pytest.raises(StateError, match="give from_config a fetcher"):
+        Updater.from_config(str(folder))
+    assert Updater.from_config(str(folder), fetcher=object())
+
+
 def test_configuration_without_an_address(device, folder, world):
     write(folder, world.config([]))
     with pytest.raises(StateError, match="urls"):

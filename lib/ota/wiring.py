@@ -71,6 +71,10 @@ def from_config(updater, folder, log, fetcher=None):
 
 
 def _http(folder, device):
+    try:
+        import socket  # noqa: F401
+    except ImportError:
+        raise StateError("no network in this firmware: give from_config a fetcher")
     from ota.adapters.http import Http
 
     ca = None
