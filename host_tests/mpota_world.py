@@ -81,12 +81,37 @@ def make_pico(folder, **changes):
     return make(folder, boards={PICO: KNOWN_BOARDS[PICO]}, **changes)
 
 
-def link(number, version="1", length=9000, slot_size=None):
+def link(number, version="1", length=9000, slot_size=None, **changes):
     """Return what looks like a firmware that is linked for slot A (0) or B (1)."""
     slot = rp2040.SLOT_A + number * (slot_size or KNOWN_BOARDS[PICO].slot)
-    entry = rp2040.XIP_BASE + slot + 0x100 + 0xC0 | 1
-    vectors = struct.pack("<II", 0x20042000, entry).ljust(0xC0, b"\0")
-    return (vectors + version.encode()).ljust(length, b"\x46")
+    base = rp2040.XIP_BASE + slot + 0x100
+    vectors = struct.pack("<II", 0x20042000, base + 0xC0 | 1).ljust(0xC0, b"\0")
+    info = binary_info(base + 0xC0, base + length, **changes)
+    return (vectors + info + version.encode()).ljust(length, b"\x46")
+
+
+def binary_info(at, end, board="pico", modules=("ota",), storage=0x1FE000, texts=()):
+    """Return binary info that begins at this address, as the SDK and MicroPython make it."""
+    texts = [*texts, *((0x504D, 0x4A99D719, name) for name in modules)]
+    if board is not None:
+        texts.append((0x5052, 0xB63CFFBB, board))
+    count = 2 + len(texts)
+    table = at + 20
+    first = table + 4 * count  # of the entries, 16 bytes for each
+    entries = [
+        struct.pack("<HHII", 5, 0x5052, 0x68F465DE, end),
+        struct.pack("<HHIII", 7, 0x504D, 0, 0x10002000, storage),
+    ]
+    strings = b""
+    for tag, key, text in texts:
+        entries.append(struct.pack("<HHII", 6, tag, key, first + 16 * count + len(strings)))
+        strings += text.encode() + b"\0"
+    return (
+        struct.pack("<5I", 0x7188EBF2, table, first, 0, 0xE71AA390)
+        + struct.pack(f"<{count}I", *(first + 16 * number for number in range(count)))
+        + b"".join(entry.ljust(16, b"\0") for entry in entries)
+        + strings
+    )
 
 
 def put_links(folder, version="1", **changes):

@@ -66,6 +66,13 @@ def flip(data, at):
 # What is signed
 
 
+@pytest.mark.parametrize(("version", "warnings"), [("1", 1), ("other", 0)])
+def test_the_same_image_again_is_worth_a_word(work, tmp_path, version, warnings):
+    made = prepare(work, put_image(tmp_path, version))
+    assert len(made.warnings) == warnings
+    assert all("the same firmware as fw/sensor/board/1;" in line for line in made.warnings)
+
+
 def test_round_trip_to_another_client(work, tmp_path):
     publish_to(work, tmp_path / "www")
     client = Client(tmp_path / "www", first_root(work), tmp_path / "client")

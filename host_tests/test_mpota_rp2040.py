@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from mpota import bootkeys, cli, factory, names, provision, release, rp2040
+from mpota import bootkeys, cli, factory, links, names, provision, release, rp2040
 from mpota.errors import MpotaError
 from mpota.repository import open_repository
 from mpota.workspace import KNOWN_BOARDS, open_workspace
@@ -203,7 +203,6 @@ def test_what_is_refused(work, tmp_path):
     refuse(work, good[:1], "not one image for each slot")
     refuse(work, [good[0], tmp_path / "text"], "not a firmware that is linked for a slot")
     refuse(work, [good[0], tmp_path / "absent"], "cannot read")
-    refuse(work, put_links(tmp_path, "4", slot_size=0x158000), "linked for a slot|for each slot")
     refuse(work, put_links(tmp_path, "5", length=SLOT), "larger than the slot")
     refuse(work, good, "unknown", boards=["mystery"])
     refuse(work, good, "has an esp32", boards=["ESP32_GENERIC-OTA"])
@@ -216,6 +215,125 @@ def test_image_that_is_signed_already_is_no_link(work, tmp_path):
     path = tmp_path / "signed.bin"
     path.write_bytes(stored(work, parts(work, "1")[0]))
     refuse(work, [path, put_links(tmp_path)[1]], "not a firmware that is linked for a slot")
+
+
+# What is in a link
+
+
+def test_links_that_were_built_are_taken(built):
+    a, b = (links.read(path.read_bytes(), SLOT, path) for path in built)
+    assert (a.slot, b.slot, a.pico_board) == (0, 1, "pico")
+    assert {"ota", "ota_rp2", "app"} <= a.modules and links.FACTORY not in a.modules
+    links.check_pair(a, b, "")
+
+
+@pytest.fixture(scope="module")
+def built():
+    """The two links of the firmware that the tests run on the emulated board."""
+    folder = Path(__file__).resolve().parents[1] / "build" / "rp2040" / "test"
+    return [folder / f"firmware-{slot}.bin" for slot in "ab"]
+
+
+def test_firmware_for_another_board_is_refused(work, built, tmp_path):
+    words = "firmware for pico, but OTA_PICO_W is a pico_w: .*give the firmware of OTA_PICO_W"
+    refuse(work, built, words, boards=["OTA_PICO_W"])
+    refuse(work, put_links(tmp_path), words, boards=[PICO, "OTA_PICO_W"])
+    words = "firmware for pico_w, but OTA_PICO is a pico"
+    refuse(work, put_links(tmp_path, board="pico_w"), words)
+
+
+def test_board_of_ones_own_may_be_any(work, tmp_path):
+    what = wanted("2", boards=["mine"], chip="rp2040", slot=SLOT)
+    signer = bootkeys.open_signer(work, nobody)
+    paths = put_links(tmp_path, board="mine")
+    made = release.prepare_slots(open_repository(work), what, paths, signer)
+    assert made.path == "fw/sensor/mine/2"
+
+
+@pytest.mark.parametrize("keep", [0x60, 0xD0, 0x100, 0x8000, -0x1000, -4, -1])
+def test_link_that_is_cut_short_is_refused(work, built, tmp_path, keep):
+    (tmp_path / "cut").write_bytes(built[0].read_bytes()[:keep])
+    refuse(work, [tmp_path / "cut", built[1]], "cut short|not a firmware that|without binary info")
+
+
+def test_link_that_goes_on_is_refused(work, built, tmp_path):
+    (tmp_path / "more").write_bytes(built[1].read_bytes() + bytes(3))
+    refuse(work, [built[0], tmp_path / "more"], "3 other bytes follow the firmware")
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ({"modules": ("ota", "ota_factory")}, "ota_factory is in one only"),
+        ({"length": 9004}, "9000 and 9004 bytes"),
+        ({"texts": ((0x5052, 0x9DA22254, "Nov 23 2026"),)}, "versions, dates or flash sizes"),
+    ],
+)
+def test_links_of_two_builds_are_refused(work, tmp_path, other, words):
+    (tmp_path / "other").mkdir()
+    a, b = put_links(tmp_path)[0], put_links(tmp_path / "other", **other)[1]
+    refuse(work, [a, b], f"links of two different builds .*{words}.*of one build")
+
+
+def test_link_a_of_the_other_flash_map_is_refused():
+    four = 0x158000
+    a, b = (
+        links.read(link(n, slot_size=four, storage=size), four, "file")
+        for n, size in enumerate((0x1FE000, 0x3FE000))
+    )
+    with pytest.raises(MpotaError, match="flash sizes differ"):
+        links.check_pair(a, b, "")
+
+
+def test_link_b_of_the_other_flash_map_is_named(work, tmp_path):
+    words = "linked for the 4 MB map at 0x10160100: .*build it for 2 MB: without BOARD_VARIANT"
+    refuse(work, put_links(tmp_path, slot_size=0x158000), words)
+    words = "linked for the 2 MB map at 0x100f0100: .*with BOARD_VARIANT=FLASH_4M"
+    refuse(work, put_links(tmp_path), words, boards=[f"{PICO}-FLASH_4M"])
+    refuse(work, put_links(tmp_path), "give a build for the board's", chip="rp2040", slot=0x100000)
+
+
+def test_no_byte_of_the_binary_info_can_break_the_reader():
+    good = link(0, modules=("ota", "ota_factory"))
+    for at in range(0xC0, 0x180):
+        for value in (0x00, 0x7F, 0x80, 0xFF, good[at] ^ 1):
+            data = good[:at] + bytes((value,)) + good[at + 1 :]
+            try:
+                links.read(data, SLOT, "file")
+            except MpotaError:
+                continue
+
+
+@pytest.mark.parametrize(
+    ("at", "word"),
+    [(0xC4, 0), (0xC4, 0xFFFFFFFF), (0xC8, 0xFFFFFFFF), (0xC8, 0x10008100), (0xD4, 0),
+     (0xD4, 0x1000A425)],
+)  # fmt: skip
+def test_pointers_out_of_the_file_are_not_followed(at, word):
+    data = bytearray(link(0))
+    struct.pack_into("<I", data, at, word)
+    with pytest.raises(MpotaError, match="cut short or damaged"):
+        links.read(bytes(data), SLOT, "file")
+
+
+def test_firmware_without_a_board_is_refused(work, tmp_path):
+    refuse(work, put_links(tmp_path, board=None), "does not say its board")
+
+
+@pytest.mark.parametrize(("version", "warnings"), [("1", 1), ("other", 0)])
+def test_the_same_firmware_again_is_worth_a_word(work, tmp_path, version, warnings):
+    made = make_pico_release(work, "2", put_links(tmp_path, version)).release
+    assert len(made.warnings) == warnings
+    assert all(f"the same firmware as fw/sensor/{PICO}/1;" in line for line in made.warnings)
+
+
+def test_missing_factory_files_are_worth_a_word(work, tmp_path):
+    (tmp_path / "with").mkdir()
+    with_factory = put_links(tmp_path / "with", modules=("ota", links.FACTORY))
+    assert make_pico_release(work, "2", with_factory).release.warnings == ()
+    made = make_pico_release(work, "3", put_links(tmp_path, "3")).release
+    assert len(made.warnings) == 1 and "/2 has ota_factory frozen in it" in made.warnings[0]
+    assert make_pico_release(work, "4", put_links(tmp_path, "4")).release.warnings == ()
 
 
 # Keys
@@ -345,11 +463,36 @@ def test_from_nothing_to_a_uf2(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [("release a.bin --version 2", "takes two images"), ("release a b c --version 2", "two")],
+    [
+        (
+            "release a.bin --version 2",
+            "takes two images: firmware-a.bin and firmware-b.bin; not a.bin",
+        ),
+        ("release a b c --version 2", "takes two images"),
+    ],
 )
 def test_wrong_number_of_images_is_usage(work, line, words, capsys):
     assert cli.main([*line.split(), "--repo", str(work.folder)]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_warnings_are_on_stderr(work, tmp_path, capsys):
+    a, b = put_links(tmp_path)
+    line = f"release {a} {b} --version 2 --repo {work.folder} --dry-run"
+    assert cli.main(line.split()) == 0
+    assert f"mpota: the same firmware as fw/sensor/{PICO}/1;" in capsys.readouterr().err
+
+
+def test_unknown_board_is_not_taken_for_an_esp32(work, tmp_path, capsys):
+    line = f"release {put_links(tmp_path)[0]} --version 2 --board PICO --repo {work.folder}"
+    assert cli.main(line.split()) == 1
+    assert "board is unknown: PICO; known: OTA_PICO, " in capsys.readouterr().err
+
+
+def test_uf2_before_a_release_says_so(tmp_path, capsys):
+    make_pico(tmp_path / "r")
+    assert cli.main(["uf2", str(tmp_path / "x.uf2"), "--repo", str(tmp_path / "r")]) == 1
+    assert f"no release: sensor/{PICO}; run mpota release first" in capsys.readouterr().err
 
 
 def what_a_device_gets(work):

@@ -55,7 +55,8 @@ def _find(repository: Repository, product: str, board: str, version: str | None)
     ]
     if not found:
         todo = "run mpota release first; mpota verify lists what there is"
-        raise MpotaError(f"no release {version or ''} for {board}", product, todo)
+        what = "no release" if version is None else f"no release {version}"
+        raise MpotaError(what, f"{product}/{board}", todo)
     return found[-1]
 
 

@@ -9,7 +9,7 @@ the slot, a `seq` that does not rise, a `minseq` that falls or lies above its ow
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from mpota import esp32, files, names, rollout, rp2040
+from mpota import esp32, files, links, names, rollout, rp2040
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
 from mpota.repository import Committed, Repository, check_no_pending, read_document
@@ -61,6 +61,7 @@ class Release:
 
     path: str  # fw/<product>/<board>/<version>
     parts: tuple[Part, ...]
+    warnings: tuple[str, ...] = ()  # what is allowed, but hardly meant
 
     @property
     def image(self) -> bytes:
@@ -126,7 +127,11 @@ def prepare(
         if len(app.data) > size:
             what = f"image of {len(app.data)} bytes is larger than {name}'s slot of {size}"
             raise MpotaError(what, image, "make it smaller, or repartition the devices by USB")
-    return _release(repository, wanted, path, app)
+    made = _release(repository, wanted, path, app)
+    newest = _newest(repository, wanted)
+    if newest and repository.images(wanted.product)[newest].custom["identity"] == app.identity:
+        return replace(made, warnings=(_same(newest),))
+    return made
 
 
 def prepare_slots(
@@ -139,15 +144,55 @@ def prepare_slots(
         todo = f"choose another version, or use --again {wanted.version}"
         raise MpotaError("released already", path, todo)
     size = _slot_size(repository.workspace, wanted)
-    slots = (rp2040.SLOT_A, rp2040.SLOT_A + size)
-    links: dict[int, bytes] = {}
+    both: dict[int, links.Link] = {}
     for file in images:
-        code = esp32.read_file(file)
-        links[rp2040.linked_for(code, slots, file)] = code
-    if len(images) != 2 or len(links) != 2:
+        link = links.read(esp32.read_file(file), size, file)
+        for board in wanted.boards:
+            links.check_board(link, board, file)
+        both[link.slot] = link
+    files_given = " ".join(map(str, images))
+    if len(images) != 2 or len(both) != 2:
         todo = "give firmware-a.bin and firmware-b.bin of one build"
-        raise MpotaError("not one image for each slot", " ".join(map(str, images)), todo)
-    return _slots_release(repository, wanted, path, [links[0], links[1]], size, signer)
+        raise MpotaError("not one image for each slot", files_given, todo)
+    links.check_pair(both[0], both[1], files_given)
+    codes = [both[0].code, both[1].code]
+    made = _slots_release(repository, wanted, path, codes, size, signer)
+    return replace(made, warnings=_compare_links(repository, wanted, both[0], size))
+
+
+def _compare_links(
+    repository: Repository, wanted: Wanted, link: links.Link, size: int
+) -> tuple[str, ...]:
+    """Return what is odd about the link for slot A after the board's newest release."""
+    path = _newest(repository, wanted)
+    target = path and _released(repository, wanted, path, names.SLOTS[0])
+    if not path or not target:
+        return ()
+    try:
+        code = rp2040.code_of(*_stored(repository, target))
+        if code == link.code:
+            return (_same(path),)
+        old = links.read(code, size, path)
+    except MpotaError:  # nothing to compare with is no reason not to release
+        return ()
+    if links.FACTORY in old.modules - link.modules:
+        return (
+            f"{path} has {links.FACTORY} frozen in it and this has not; if that is not meant,"
+            " build it with OTA_FACTORY",
+        )
+    return ()
+
+
+def _newest(repository: Repository, wanted: Wanted) -> str | None:
+    """Return the path of the newest release for the first board."""
+    for path, image in reversed(repository.images(wanted.product).items()):
+        if wanted.boards[0] in image.custom["boards"]:
+            return path
+    return None
+
+
+def _same(path: str) -> str:
+    return f"the same firmware as {path}; if that is not meant, build it anew"
 
 
 def chip_of(workspace: Workspace, board: str, chip: str | None) -> str | None:
@@ -173,13 +218,13 @@ def _slots_release(
     repository: Repository,
     wanted: Wanted,
     path: str,
-    links: Sequence[bytes],
+    codes: Sequence[bytes],
     size: int,
     signer: rp2040.BootSigner,
 ) -> Release:
     seq, minseq = _numbers(repository, wanted)
     images = []
-    for number, code in enumerate(links):
+    for number, code in enumerate(codes):
         address = rp2040.XIP_BASE + rp2040.SLOT_A + number * size
         data = rp2040.make_image(code, address, minseq, wanted.version, signer)
         images.append(rp2040.parse_image(data, names.image_name(names.SLOTS[number])))
@@ -223,9 +268,9 @@ def prepare_again(
         return _release(repository, again, path, esp32.parse_image(*stored[0]))
     if signer is None:
         raise MpotaError("no key to sign for the bootloader", path, "see boot_keys in mpota.json")
-    links = [rp2040.code_of(data, file) for data, file in stored]
+    codes = [rp2040.code_of(data, file) for data, file in stored]
     size = _slot_size(repository.workspace, again)
-    return _slots_release(repository, again, path, links, size, signer)
+    return _slots_release(repository, again, path, codes, size, signer)
 
 
 def _released(

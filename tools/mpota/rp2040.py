@@ -47,7 +47,7 @@ _MARK_CONFIRMED = PAGE + 4
 
 _IMAGE_MAGIC = 0x96F3B83D
 _IMAGE = struct.Struct("<IIHHIIBBHI")
-_HEADER_SIZE = 0x100
+HEADER_SIZE = 0x100
 _FIXED_ADDRESS = 0x100
 _VECTORS_SIZE = 0xC0
 _TLVS, _PROTECTED_TLVS = 0x6907, 0x6908
@@ -148,14 +148,14 @@ def read_image(path: Path) -> Image:
 def parse_image(data: bytes, path: Path | str = "image") -> Image:
     """Check all of an image but its signature; `path` is for messages only."""
     sign = "sign it with imgtool as the documentation says"
-    if len(data) < _HEADER_SIZE or data[:4] != struct.pack("<I", _IMAGE_MAGIC):
+    if len(data) < HEADER_SIZE or data[:4] != struct.pack("<I", _IMAGE_MAGIC):
         raise MpotaError("not an RP2040 image with MCUboot's header", path, sign)
     _, address, header, protected, code, flags, *version = _IMAGE.unpack_from(data)
-    if header != _HEADER_SIZE:
+    if header != HEADER_SIZE:
         raise MpotaError("image header of another size than 0x100", path, sign)
     if flags != _FIXED_ADDRESS:
         raise MpotaError("image without the address of its slot, or encrypted", path, sign)
-    end = _HEADER_SIZE + code
+    end = HEADER_SIZE + code
     signed_end = end + protected
     if code < _VECTORS_SIZE or signed_end > len(data):
         raise MpotaError("image is cut short", path, "build or copy it again")
@@ -182,10 +182,10 @@ def make_image(code: bytes, address: int, counter: int, version: str, signer: Bo
     """Return what `imgtool sign --sha 512` would make of `code`, linked behind a slot's header."""
     protected = struct.pack("<HHHHI", _PROTECTED_TLVS, 12, _COUNTER, 4, counter)
     header = _IMAGE.pack(
-        *(_IMAGE_MAGIC, address, _HEADER_SIZE, len(protected), len(code), _FIXED_ADDRESS),
+        *(_IMAGE_MAGIC, address, HEADER_SIZE, len(protected), len(code), _FIXED_ADDRESS),
         *_version(version),
     )
-    data = (header + bytes(4)).ljust(_HEADER_SIZE, b"\xff") + code + protected
+    data = (header + bytes(4)).ljust(HEADER_SIZE, b"\xff") + code + protected
     digest = sha512(data).digest()
     values = {
         _SHA512: digest,
@@ -210,24 +210,20 @@ def _version(text: str) -> tuple[int, int, int, int]:
 def code_of(data: bytes, path: Path | str) -> bytes:
     """Return the code of an image, as it was before it was signed."""
     parse_image(data, path)
-    return data[_HEADER_SIZE:][: _IMAGE.unpack_from(data)[4]]
+    return data[HEADER_SIZE:][: _IMAGE.unpack_from(data)[4]]
 
 
-def linked_for(code: bytes, slots: Sequence[int], path: Path | str) -> int:
-    """Return which of the slots at these offsets a raw firmware was linked for."""
-    if len(code) >= 8:
-        stack, entry = struct.unpack_from("<II", code)
-        for number, slot in enumerate(slots):
-            start = XIP_BASE + slot + _HEADER_SIZE
-            if RAM[0] < stack <= RAM[1] and start < entry < start + len(code):
-                return number
-    todo = "give firmware-a.bin and firmware-b.bin of a board of boards/rp2040"
-    raise MpotaError("not a firmware that is linked for a slot", path, todo)
+def is_linked_at(code: bytes, start: int) -> bool:
+    """Tell whether the vectors that a raw firmware begins with fit it at this address."""
+    if len(code) < _VECTORS_SIZE:
+        return False
+    stack, entry = (int(word) for word in struct.unpack_from("<II", code))
+    return RAM[0] < stack <= RAM[1] and start < entry < start + len(code)
 
 
 def _check_vectors(data: bytes, address: int, code: int, path: Path | str) -> None:
-    stack, entry = struct.unpack_from("<II", data, _HEADER_SIZE)
-    entry -= address + _HEADER_SIZE
+    stack, entry = struct.unpack_from("<II", data, HEADER_SIZE)
+    entry -= address + HEADER_SIZE
     if not RAM[0] < stack <= RAM[1] or stack % 8:
         raise MpotaError("image does not begin with a vector table", path, "give the right file")
     if not _VECTORS_SIZE <= entry < code or entry % 2 == 0:

@@ -63,9 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from mpota import bootkeys, names, release, rollout, rp2040
-    from mpota.errors import UsageError
+    from mpota.errors import MpotaError, UsageError
     from mpota.repository import Committed, open_repository
-    from mpota.workspace import open_workspace
+    from mpota.workspace import KNOWN_BOARDS, open_workspace
 
     if bool(args.images) == bool(args.again):
         raise UsageError("give either IMAGE or --again VERSION", "", EXAMPLE)
@@ -79,7 +79,12 @@ def run(args: argparse.Namespace) -> None:
         todo = "give these options to mpota rollout"
         raise UsageError("in the fleet profile a release is rolled out apart", "", todo)
     first_board = args.board[0] if args.board else workspace.board(None)
-    two_slots = release.chip_of(workspace, first_board, args.chip) == rp2040.CHIP
+    chip = release.chip_of(workspace, first_board, args.chip)
+    if chip is None and args.images:
+        known = ", ".join({**workspace.settings.boards, **KNOWN_BOARDS})
+        todo = f"known: {known}; others like --chip esp32s3 --slot-size 2M"
+        raise MpotaError("board is unknown", first_board, todo)
+    two_slots = chip == rp2040.CHIP
     wanted = release.Wanted(
         product=workspace.product(args.product),
         boards=args.board or [workspace.board(None)],
@@ -95,8 +100,9 @@ def run(args: argparse.Namespace) -> None:
     )
     ask = common.Passphrases(args.passphrase_file).ask
     if args.images and len(args.images) != 1 + two_slots:
-        count = "two images" if two_slots else "one image"
-        raise UsageError(f"{wanted.boards[0]} takes {count}", " ".join(map(str, args.images)))
+        count = "two images: firmware-a.bin and firmware-b.bin" if two_slots else "one image"
+        given = f"not {' '.join(map(str, args.images))}"
+        raise UsageError(f"{wanted.boards[0]} takes {count}", "", given)
     with workspace.lock():
         repository = open_repository(workspace)
         signer = bootkeys.open_signer(workspace, ask) if two_slots else None
@@ -106,6 +112,8 @@ def run(args: argparse.Namespace) -> None:
             made = release.prepare_slots(repository, wanted, args.images, signer)
         else:
             made = release.prepare(repository, wanted, args.images[0], args.partition_table)
+        for warning in made.warnings:
+            common.warn(warning)
         if args.dry_run:
             done = release.Released(made, Committed({}), {}, [])
         else:
