@@ -275,6 +275,16 @@ def test_links_of_two_builds_are_refused(work, tmp_path, other, words):
     refuse(work, [a, b], f"links of two different builds .*{words}.*of one build")
 
 
+def test_links_for_two_boards_are_refused_whatever_the_board(work, tmp_path):
+    (tmp_path / "other").mkdir()
+    paths = [
+        put_links(tmp_path, board="this1")[0],
+        put_links(tmp_path / "other", board="that1")[1],
+    ]
+    words = "two different builds .for this1 and that1"
+    refuse(work, paths, words, boards=["mine"], chip="rp2040", slot=SLOT)
+
+
 def test_link_a_of_the_other_flash_map_is_refused():
     four = 0x158000
     a, b = (
@@ -312,6 +322,15 @@ def test_no_byte_of_the_binary_info_can_break_the_reader():
 def test_pointers_out_of_the_file_are_not_followed(at, word):
     data = bytearray(link(0))
     struct.pack_into("<I", data, at, word)
+    with pytest.raises(MpotaError, match="cut short or damaged"):
+        links.read(bytes(data), SLOT, "file")
+
+
+@pytest.mark.parametrize("to", [0, 0x10008000, 0x10008100 + 8999, 0x1000A428, 0xFFFFFFFF])
+def test_text_that_does_not_end_in_the_file_is_not_read(to):
+    good = link(0)
+    data = bytearray(good)
+    struct.pack_into("<I", data, good.index(struct.pack("<I", 0xB63CFFBB)) + 4, to)
     with pytest.raises(MpotaError, match="cut short or damaged"):
         links.read(bytes(data), SLOT, "file")
 
