@@ -220,23 +220,22 @@ def test_image_that_is_signed_already_is_no_link(work, tmp_path):
 # What is in a link
 
 
-def test_links_that_were_built_are_taken(built):
-    a, b = (links.read(path.read_bytes(), SLOT, path) for path in built)
+@pytest.fixture(scope="module")
+def real(built):
+    """The two links of the firmware that the tests run on the emulated board."""
+    return [built(f"rp2040/test/firmware-{slot}.bin") for slot in "ab"]
+
+
+def test_links_that_were_built_are_taken(real):
+    a, b = (links.read(path.read_bytes(), SLOT, path) for path in real)
     assert (a.slot, b.slot, a.pico_board) == (0, 1, "pico")
     assert {"ota", "ota_rp2", "app"} <= a.modules and links.FACTORY not in a.modules
     links.check_pair(a, b, "")
 
 
-@pytest.fixture(scope="module")
-def built():
-    """The two links of the firmware that the tests run on the emulated board."""
-    folder = Path(__file__).resolve().parents[1] / "build" / "rp2040" / "test"
-    return [folder / f"firmware-{slot}.bin" for slot in "ab"]
-
-
-def test_firmware_for_another_board_is_refused(work, built, tmp_path):
+def test_firmware_for_another_board_is_refused(work, real, tmp_path):
     words = "firmware for pico, but OTA_PICO_W is a pico_w: .*give the firmware of OTA_PICO_W"
-    refuse(work, built, words, boards=["OTA_PICO_W"])
+    refuse(work, real, words, boards=["OTA_PICO_W"])
     refuse(work, put_links(tmp_path), words, boards=[PICO, "OTA_PICO_W"])
     words = "firmware for pico_w, but OTA_PICO is a pico"
     refuse(work, put_links(tmp_path, board="pico_w"), words)
@@ -251,14 +250,14 @@ def test_board_of_ones_own_may_be_any(work, tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0x60, 0xD0, 0x100, 0x8000, -0x1000, -4, -1])
-def test_link_that_is_cut_short_is_refused(work, built, tmp_path, keep):
-    (tmp_path / "cut").write_bytes(built[0].read_bytes()[:keep])
-    refuse(work, [tmp_path / "cut", built[1]], "cut short|not a firmware that|without binary info")
+def test_link_that_is_cut_short_is_refused(work, real, tmp_path, keep):
+    (tmp_path / "cut").write_bytes(real[0].read_bytes()[:keep])
+    refuse(work, [tmp_path / "cut", real[1]], "cut short|not a firmware that|without binary info")
 
 
-def test_link_that_goes_on_is_refused(work, built, tmp_path):
-    (tmp_path / "more").write_bytes(built[1].read_bytes() + bytes(3))
-    refuse(work, [built[0], tmp_path / "more"], "3 other bytes follow the firmware")
+def test_link_that_goes_on_is_refused(work, real, tmp_path):
+    (tmp_path / "more").write_bytes(real[1].read_bytes() + bytes(3))
+    refuse(work, [real[0], tmp_path / "more"], "3 other bytes follow the firmware")
 
 
 @pytest.mark.parametrize(
