@@ -105,7 +105,7 @@ build/rp2040/%/firmware-b.bin: $(FIRMWARE)
 	@$< build/rp2040/$* $(firstword $(subst -, ,$*))
 build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
     build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
-	@$< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
+	@OTA_FACTORY= $< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
 
 .PHONY: firmware
 firmware: BOARD ?= OTA_PICO
@@ -171,7 +171,7 @@ size-update: setup ## write today's sizes to size.csv
 	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
-bench: setup build/.chips build/.clang $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
+bench: chips $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
 	$(VENV)/python tools/bench/run.py $(ARGS)
 
 .PHONY: demo

@@ -89,6 +89,8 @@ def _io(operation, *args):
 class Boot:
     image_name = "firmware.bin"
     slot = None
+    counter = 0
+    boot_keys = None
     root_floor = 0
 
     def raise_root_floor(self, version):

@@ -516,3 +516,6 @@ def _check_vectors(slot, stack, entry, code):
         raise ImageError("not a firmware: no stack", stack)
     if not _VECTORS <= entry < code or not entry & 1:
         raise ImageError("not a firmware: no entry point", entry)
+
+
+info()  # firmware that is not ours says so when this is imported

@@ -41,7 +41,8 @@ class Boot:
       device_id       bytes that no other device of this kind has
       image_name      file name, inside a release, of the image that fits the spare slot
       slot            name of the spare slot as releases name it; None where one image fits any
-      counter         `minseq` below which the bootloader takes no image; not everywhere there
+      counter         `minseq` below which the bootloader takes no image; 0 where it has none
+      boot_keys       how many keys the bootloader checks images with; None where it is not ours
       root_floor      version below which no root is trusted, whatever the file system has lost;
                       0 where it cannot be kept
       on_trial        True while the running image still has to be confirmed

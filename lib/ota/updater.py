@@ -148,7 +148,7 @@ class Updater:
             "identity": identity,
             "on_trial": self._boot.on_trial,
             "switch_pending": self._boot.switch_pending,
-            "boot_keys": getattr(self._boot, "boot_keys", None),
+            "boot_keys": self._boot.boot_keys,
             "minseq": memory["minseq"],
             "utc": self._certain(),
             "verifier": "native" if native else "python",

@@ -64,7 +64,7 @@ def from_config(updater, folder, log, fetcher=None):
     device["kind"] = "firmware"
     device["chip"] = boot.chip
     device["slot"] = boot.slot
-    device["counter"] = getattr(boot, "counter", 0)
+    device["counter"] = boot.counter
     device["id"] = boot.device_id
     device["library"] = _library()
     return updater(boot, fetcher, store, trust, Clock(), device, log)

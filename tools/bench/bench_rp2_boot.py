@@ -8,7 +8,7 @@ of the flash clock (8 of address and mode, 4 idle, 16 of data), which is half th
 
     boot_bytes              boot2, code, constants and info page; 8,192 is the room
     boot_stack              most bytes of stack in use, of 8,192
-    boot_cycles_normal      confirmed image as long as today's firmware: CRC over it
+    boot_cycles_normal      confirmed image as long as OTA_PICO's firmware: CRC over it
     boot_cycles_trial       its first boot: CRC, SHA-512, signature (the first key's), one mark
     boot_cycles_..._900kb   the same for 900 KB, from what one byte costs
     boot_ms_...             the time of these on the emulated chip, crystal and PLL included
@@ -34,7 +34,8 @@ KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 MAP = flash_map.MAPS["2mb"]
 LOADER = REPO / "boards" / "rp2040" / "boot" / "ota_boot_2mb.bin"
 STACK = (RAM + 0x40000, RAM + 0x42000)
-SMALL, LARGE = 4_096, 332_000  # bytes of code; the second is about OTA_PICO of MicroPython 1.26
+SMALL = 4_096  # bytes of code
+BUILT = REPO / "build" / "rp2040" / "test" / "firmware-a.bin"
 CALCULATED = 900 * 1024
 CORE_HZ = 125_000_000
 LINE_BYTES, LINE_CYCLES = 8, 2 * (8 + 4 + 16)
@@ -106,13 +107,14 @@ def _waiting_ms(length: int, times: int) -> float:
 def figures() -> dict[str, float]:
     loader = rp2040.set_keys(LOADER.read_bytes(), [rp2_boot.raw(KEY)])
     code = loader[flash_map.CODE_AT : flash_map.INFO_AT].rstrip(b"\xff")
+    built = BUILT.stat().st_size
     found: dict[str, float] = {"boot_bytes": flash_map.BOOT2_SIZE + len(code) + flash_map.PAGE}
     with Pico(bkpt=True, strict=True, usb=False) as pico:
-        small, large = (_measure(pico, loader, size) for size in (SMALL, LARGE))
+        small, large = (_measure(pico, loader, size) for size in (SMALL, built))
     found["boot_stack"] = max(cost.stack for cost in large)
     for name, a, b, times in zip(("normal", "trial"), small, large, (1, 2), strict=True):
-        most = a.at(CALCULATED, b, LARGE)
-        for suffix, cost, length in (("", b, LARGE), ("_900kb", most, CALCULATED)):
+        most = a.at(CALCULATED, b, built)
+        for suffix, cost, length in (("", b, built), ("_900kb", most, CALCULATED)):
             ms = round(cost.ns / 1e6, 1)
             found[f"boot_cycles_{name}{suffix}"] = cost.cycles
             found[f"boot_ms_{name}{suffix}"] = ms
