@@ -58,9 +58,9 @@ class RemoteSlot:
     def size(self):
         return int(self._remote.run(f"print(boot.{self._name}.size)"))
 
-    def readinto(self, block, buf):
+    def readinto(self, block, buf, offset=0):
         length = len(buf)
-        read = f"boot.{self._name}.readinto({block}, memoryview(buf)[:{length}])"
+        read = f"boot.{self._name}.readinto({block}, memoryview(buf)[:{length}], {offset})"
         if length > 4096:
             read = f"boot.{self._name}.readinto({block}, bytearray({length}))"
         buf[:] = bytes.fromhex(

@@ -59,9 +59,9 @@ class Slot:
         self.partition = partition
         _, self.subtype, self.address, self.size = partition.info()[:4]
 
-    def readinto(self, block, buf):
-        self._check(block, buf)
-        _io(self.partition.readblocks, block, buf)
+    def readinto(self, block, buf, offset=0):
+        self._check(block, buf, offset)
+        _io(self.partition.readblocks, block, buf, offset)
 
     def erase(self, block):
         self._check(block, b"")
@@ -74,8 +74,9 @@ class Slot:
         # With an offset writeblocks programs only; without, it would erase first.
         _io(self.partition.writeblocks, block, data, 0)
 
-    def _check(self, block, data):
-        if not 0 <= block < self.size // _BLOCK or len(data) > _BLOCK:
+    def _check(self, block, data, offset=0):
+        end = block * _BLOCK + offset + (len(data) or 1)
+        if block < 0 or offset < 0 or end > self.size or len(data) > _BLOCK:
             raise ValueError("block", block)
 
 

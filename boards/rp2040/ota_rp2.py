@@ -139,9 +139,9 @@ class Slot:
         self.size = words[9]
         self.flash = flash(words, self.offset, self.size)
 
-    def readinto(self, block, buf):
-        self._check(block, buf)
-        self.flash.readblocks(block, buf)
+    def readinto(self, block, buf, offset=0):
+        self._check(block, buf, offset)
+        self.flash.readblocks(block, buf, offset)
 
     def erase(self, block):
         self._check(block, b"")
@@ -163,8 +163,9 @@ class Slot:
                 page[i] = 0xFF
             self.flash.writeblocks(block, page, at)
 
-    def _check(self, block, data):
-        if not 0 <= block < self.size // _BLOCK or len(data) > _BLOCK:
+    def _check(self, block, data, offset=0):
+        end = block * _BLOCK + offset + (len(data) or 1)
+        if block < 0 or offset < 0 or end > self.size or len(data) > _BLOCK:
             raise ValueError("block", block)
 
     def read(self, at, length):

@@ -72,6 +72,25 @@ class SlotBootContract:
         spare.readinto(3, memoryview(buf)[:3])
         self.assertEqual(bytes(buf[:3]), b"abc")
 
+    def test_read_at_an_offset_and_on_into_the_next_block(self):
+        spare = self.boot.spare
+        for block in (1, 2):
+            spare.erase(block)
+            spare.program(block, bytes(range(256)) * 15 + bytes([block]) * 256)
+        buf = bytearray(5)
+        for block, offset, expected in (
+            (1, 3, b"\3\4\5\6\7"),
+            (1, 4093, b"\1\1\1\0\1"),
+            (0, 4096 + 3837, b"\xfd\xfe\xff\1\1"),
+            (2, 4091, b"\2\2\2\2\2"),
+        ):
+            spare.readinto(block, buf, offset)
+            self.assertEqual(bytes(buf), expected)
+        last = spare.size // 4096 - 1
+        spare.readinto(last, buf, 4091)
+        for block, offset in ((last, 4092), (0, -1), (0, spare.size), (1, 1 << 31), (-1, 5000)):
+            self.assertRaises(ValueError, spare.readinto, block, buf, offset)
+
     def test_program_never_erases(self):
         spare = self.boot.spare
         spare.erase(1)

@@ -12,8 +12,11 @@ class FlashSlot:
         self._start = start
         self.size = size
 
-    def readinto(self, block, buf):
-        self._flash.read(self._at(block), buf)
+    def readinto(self, block, buf, offset=0):
+        at = self._at(block) + offset
+        if not self._start <= at <= self._start + self.size - len(buf):
+            raise ValueError("outside the slot", block, offset)
+        self._flash.read(at, buf)
 
     def erase(self, block):
         self._flash.erase(self._at(block))

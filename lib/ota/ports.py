@@ -19,8 +19,11 @@ class Slot:
     A block outside the slot raises ValueError. Flash that fails raises SlotError.
     """
 
-    def readinto(self, block, buf):
-        """Fill `buf` (1 to `block_size` bytes) from the start of `block`."""
+    def readinto(self, block, buf, offset=0):
+        """Fill `buf` (1 to `block_size` bytes) from `offset` bytes behind the start of `block`.
+
+        May go on in the blocks behind it. Bytes outside the slot raise ValueError.
+        """
 
     def erase(self, block):
         """Set every byte of `block` to 0xFF. A cut leaves any content in this block only."""
