@@ -12,6 +12,7 @@ _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 IMAGE_NAME = "firmware.bin"  # the name that an ESP32 looks for inside a release
+APP_IMAGE = "app.img"
 SLOTS = ("a", "b")  # an RP2040 looks for the image that is linked for its spare slot
 BLOCKS_SUFFIX = ".blocks"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from mpota import esp32, files, links, names, rollout, rp2040
+from mpota import app, esp32, files, links, names, rollout, rp2040
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
 from mpota.repository import Committed, Repository, check_no_pending, read_document
@@ -26,6 +26,7 @@ from mpota.workspace import KNOWN_BOARDS, Board, Workspace
 BLOCK = 4096  # erase unit of every supported flash (SPEC 3)
 DIGEST = 32
 MAX_SEQ = 2**31 - 1
+_OWN = ("mpy", "arch", "firmware", "library")  # what an application's custom may have besides
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,14 @@ class Wanted:
     mpy: str | None = "6.3"
     frozen: bool = False
     first: rollout.Change = rollout.NO_CHANGE  # how its rollout starts (solo)
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The files of an application release, and what depends on them in its custom (SPEC 2)."""
+
+    files: dict[str, bytes]
+    custom: dict[str, Any]  # mpy, arch, firmware, library: those that apply
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,10 @@ class Release:
     def custom(self) -> dict[str, Any]:
         return self.parts[0].custom
 
+    @property
+    def identity(self) -> str:
+        return str(self.custom["identity"])
+
 
 @dataclass(frozen=True)
 class Released:
@@ -87,7 +100,9 @@ class Released:
             "seq": custom["seq"],
             "minseq": custom["minseq"],
             "identity": custom["identity"],
-            "chip": custom["chip"],
+            "kind": custom["kind"],
+            "boards": custom["boards"],
+            "chip": custom.get("chip"),
             "length": len(self.release.image),
             "rollouts": list(self.rollouts),
             "dropped": self.dropped,
@@ -113,23 +128,25 @@ def prepare(
     if path in repository.images(wanted.product):
         todo = f"choose another version, or use --again {wanted.version}"
         raise MpotaError("released already", path, todo)
-    app, told = esp32.read_image(image)
+    found, told = esp32.read_image(image)
     if table is not None:
         told = esp32.slot_size(esp32.read_table(table))
         if told is None:
             raise MpotaError("no two OTA slots in the partition table", table, "use --slot-size")
     for name in wanted.boards:
-        board = _board(repository.workspace, name, wanted, app.chip, told)
-        if app.chip != board.chip:
+        board = _board(repository.workspace, name, wanted, found.chip, told)
+        if found.chip != board.chip:
             todo = f"build it for {board.chip}, or name the right board"
-            raise MpotaError(f"image for {app.chip}, but {name} has an {board.chip}", image, todo)
+            raise MpotaError(
+                f"image for {found.chip}, but {name} has an {board.chip}", image, todo
+            )
         size = board.slot if told is None or wanted.slot else min(board.slot, told)
-        if len(app.data) > size:
-            what = f"image of {len(app.data)} bytes is larger than {name}'s slot of {size}"
+        if len(found.data) > size:
+            what = f"image of {len(found.data)} bytes is larger than {name}'s slot of {size}"
             raise MpotaError(what, image, "make it smaller, or repartition the devices by USB")
-    made = _release(repository, wanted, path, app)
+    made = _release(repository, wanted, path, found)
     newest = _newest(repository, wanted)
-    if newest and repository.images(wanted.product)[newest].custom["identity"] == app.identity:
+    if newest and repository.images(wanted.product)[newest].custom["identity"] == found.identity:
         return replace(made, warnings=(_same(newest),))
     return made
 
@@ -165,7 +182,7 @@ def _compare_links(
 ) -> tuple[str, ...]:
     """Return what is odd about the link for slot A after the board's newest release."""
     path = _newest(repository, wanted)
-    target = path and _released(repository, wanted, path, names.SLOTS[0])
+    target = path and _released(repository, wanted, path, names.image_name(names.SLOTS[0]))
     if not path or not target:
         return ()
     try:
@@ -193,6 +210,46 @@ def _newest(repository: Repository, wanted: Wanted) -> str | None:
 
 def _same(path: str) -> str:
     return f"the same firmware as {path}; if that is not meant, build it anew"
+
+
+def prepare_app(repository: Repository, wanted: Wanted, tree: Tree) -> Release:
+    """Check the files of an application and return the release that they make."""
+    path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
+    if path in repository.images(wanted.product):
+        todo = f"choose another version, or use --again {wanted.version}"
+        raise MpotaError("released already", path, todo)
+    app.check_files(tree.files, path)
+    listed = app.file_list(tree.files)
+    made = _app_release(repository, wanted, path, app.image(tree.files), listed, tree.custom)
+    newest = _newest(repository, wanted)
+    if newest and repository.images(wanted.product)[newest].custom["identity"] == made.identity:
+        what = f"the same application as {newest}; if that is not meant, look which folder it was"
+        return replace(made, warnings=(what,))
+    return made
+
+
+def _app_release(
+    repository: Repository,
+    wanted: Wanted,
+    path: str,
+    image: bytes,
+    listed: bytes,
+    own: dict[str, Any],
+) -> Release:
+    seq, minseq = _numbers(repository, wanted)
+    custom = {
+        "kind": "app",
+        "boards": wanted.boards,
+        "version": wanted.version,
+        "seq": seq,
+        "minseq": minseq,
+        "identity": app.identity(listed),
+        "blocks": f"{path}/{names.APP_IMAGE}{names.BLOCKS_SUFFIX}",
+        "block": app.BLOCK,
+        "digest": app.DIGEST,
+        **own,
+    }
+    return Release(path, (Part(names.APP_IMAGE, image, listed, custom),))
 
 
 def chip_of(workspace: Workspace, board: str, chip: str | None) -> str | None:
@@ -245,11 +302,19 @@ def prepare_again(
 ) -> Release:
     """Return the release `wanted.version` once more: the old bytes under a new `seq`.
 
+    An application is released for the boards that it was for and `wanted.boards`.
+
     An RP2040's image holds its `minseq`, so only its code stays; `signer` is for that.
     """
     path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
-    old = _released(repository, wanted, path, None)
-    slots = [] if old else [_released(repository, wanted, path, slot) for slot in names.SLOTS]
+    if repository.workspace.settings.products[wanted.product] == "app":
+        return _app_again(repository, wanted, path)
+    old = _released(repository, wanted, path, names.IMAGE_NAME)
+    slots = (
+        []
+        if old
+        else [_released(repository, wanted, path, names.image_name(s)) for s in names.SLOTS]
+    )
     if old is None and None in slots:
         raise MpotaError("was never released", path, "mpota verify lists what there is")
     stored = [_stored(repository, target) for target in ([old] if old else slots) if target]
@@ -273,11 +338,20 @@ def prepare_again(
     return _slots_release(repository, again, path, codes, size, signer)
 
 
-def _released(
-    repository: Repository, wanted: Wanted, path: str, slot: str | None
-) -> TargetFile | None:
-    """Return the image target of a release, from the newest img role that has it."""
-    image_path = f"{path}/{names.image_name(slot)}"
+def _app_again(repository: Repository, wanted: Wanted, path: str) -> Release:
+    image = _released(repository, wanted, path, names.APP_IMAGE)
+    blocks = _released(repository, wanted, path, names.APP_IMAGE + names.BLOCKS_SUFFIX)
+    if image is None or blocks is None:
+        raise MpotaError("was never released", path, "mpota verify lists what there is")
+    again = replace(wanted, boards=list(dict.fromkeys([*image.custom["boards"], *wanted.boards])))
+    own = {key: image.custom[key] for key in _OWN if key in image.custom}
+    data, listed = _stored(repository, image)[0], _stored(repository, blocks)[0]
+    return _app_release(repository, again, path, data, listed, own)
+
+
+def _released(repository: Repository, wanted: Wanted, path: str, name: str) -> TargetFile | None:
+    """Return a target of a release, from the newest img role that has it."""
+    image_path = f"{path}/{name}"
     now = repository.role(names.img_role(wanted.product)).signed.targets.get(image_path)
     return now or _find_old(repository, wanted, image_path)
 
@@ -306,16 +380,17 @@ def _check_names(wanted: Wanted) -> str:
 def _board(workspace: Workspace, name: str, wanted: Wanted, chip: str, told: int | None) -> Board:
     """Return what is known about a board; what the command line says goes first."""
     known = workspace.settings.boards.get(name) or KNOWN_BOARDS.get(name)
-    slot = wanted.slot or (known.slot if known else told)
-    if slot is None or (known is None and wanted.chip is None):
+    slot = wanted.slot or (known.slot if known else 0) or told
+    if not slot or (known is None and wanted.chip is None):
         todo = "give --chip and --slot-size, or add it to mpota.json"
         raise MpotaError("board is unknown", name, todo)
-    return Board(wanted.chip or (known.chip if known else chip), slot)
+    return Board(wanted.chip or (known.chip if known else "") or chip, slot)
 
 
-def _release(repository: Repository, wanted: Wanted, path: str, app: esp32.Image) -> Release:
+def _release(repository: Repository, wanted: Wanted, path: str, image: esp32.Image) -> Release:
     numbers = _numbers(repository, wanted)
-    return Release(path, (_part(wanted, path, numbers, app.chip, app.data, app.identity, {}),))
+    part = _part(wanted, path, numbers, image.chip, image.data, image.identity, {})
+    return Release(path, (part,))
 
 
 def _part(

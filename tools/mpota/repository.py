@@ -106,7 +106,9 @@ class Repository:
     def images(self, product: str) -> dict[str, TargetFile]:
         """Return the image targets of `product` by release path, oldest `seq` first."""
         targets = self.role(names.img_role(product)).signed.targets
-        images = [t for t in targets.values() if isinstance(t.custom, dict) and "seq" in t.custom]
+        images = [
+            t for t in targets.values() if isinstance(t.custom, dict) and "blocks" in t.custom
+        ]
         images.sort(key=lambda target: int(target.custom["seq"]))
         return {image.path.rpartition("/")[0]: image for image in images}
 

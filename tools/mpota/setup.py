@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -66,28 +67,31 @@ def init(
     folder: Path,
     *,
     profile: str,
-    products: list[str],
+    products: Sequence[str],
     boards: dict[str, Board],
     passphrase: str | None,
     now: datetime,
+    apps: Sequence[str] = (),
 ) -> Created:
     """Make a repository in `folder`, which must not exist or be empty.
 
-    With `passphrase` None the private keys are not encrypted.
+    `products` are firmware, `apps` are applications. With `passphrase` None the private keys are
+    not encrypted.
     """
-    for product in products:
+    for product in (*products, *apps):
         names.check_product(product)
     for board in boards:
         names.check_name("board", board)
-    if len(set(products)) != len(products):
-        raise MpotaError("product named twice", ", ".join(products), "name each once")
+    kinds = {**dict.fromkeys(products, "firmware"), **dict.fromkeys(apps, "app")}
+    if len(kinds) != len(products) + len(apps):
+        raise MpotaError("product named twice", ", ".join((*products, *apps)), "name each once")
     check_free(folder)
     files.make_folder(folder.parent)
     building = folder.with_name(f".{folder.name}.new")
     if building.exists():  # left by a cut; nothing in it was ever used
         shutil.rmtree(building)
     building.mkdir()
-    keys = _build(building, profile, products, boards, passphrase, now)
+    keys = _build(building, profile, kinds, boards, passphrase, now)
     if folder.exists():
         folder.rmdir()
     os.replace(building, folder)
@@ -97,7 +101,7 @@ def init(
 def _build(
     folder: Path,
     profile: str,
-    products: list[str],
+    products: dict[str, str],
     boards: dict[str, Board],
     passphrase: str | None,
     now: datetime,
