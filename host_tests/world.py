@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A repository made by mpota, with releases for the simulated ESP32: for tests and benches."""
+"""A repository made by mpota, with releases for the simulated ESP32 and applications: for tests
+and benches."""
 
 import json
 from datetime import datetime, timezone
@@ -11,20 +12,27 @@ from mpota.workspace import Board, open_workspace
 from sim import image, table
 
 PRODUCT = "thermo"
+APP = "display"
 BOARD = "devkit"
 
 
 class World:
-    """`folder`/repository is ready to be served; releases are made with `release`."""
+    """`folder`/repository is ready to be served; releases are made with `release`.
 
-    def __init__(self, folder, slot, profile="solo", now=None):
+    With `app` it has an application product of this name too, for `release_app`; with `slot` 0
+    nothing but that.
+    """
+
+    def __init__(self, folder, slot, profile="solo", now=None, app=None):
+        self.app = app
         self.folder = folder
         self.slot = slot
         self.now = now or datetime.now(timezone.utc).replace(microsecond=0)
         init(
             folder,
             profile=profile,
-            products=[PRODUCT],
+            products=[PRODUCT] if slot else [],
+            apps=[app] if app else [],
             boards={BOARD: Board("esp32", slot)},
             passphrase=None,
             now=self.now,
@@ -50,14 +58,26 @@ class World:
             made = release.prepare(repository, what, file)
             return release.publish_release(repository, made, what, self.keyring(), self.now)
 
-    def release_again(self, version, **wanted):
-        what = release.Wanted(PRODUCT, [BOARD], version, "stable", **wanted)
+    def release_app(self, version, files, custom=None, **wanted):
+        """Sign `files` (path -> str or bytes) as an application, for everybody.
+
+        `custom`: its mpy, arch, firmware, library. Nothing is added to the files or compiled.
+        """
+        files = {p: f.encode() if isinstance(f, str) else f for p, f in files.items()}
+        what = release.Wanted(self.app, [BOARD], version, "stable", **wanted)
+        with self.workspace.lock():
+            repository = open_repository(self.workspace)
+            made = release.prepare_app(repository, what, release.Tree(files, custom or {}))
+            return release.publish_release(repository, made, what, self.keyring(), self.now)
+
+    def release_again(self, version, product=PRODUCT, **wanted):
+        what = release.Wanted(product, [BOARD], version, "stable", **wanted)
         with self.workspace.lock():
             repository = open_repository(self.workspace)
             made = release.prepare_again(repository, what)
             return release.publish_release(repository, made, what, self.keyring(), self.now)
 
-    def roll_out(self, **settings):
+    def roll_out(self, product=PRODUCT, **settings):
         """Change the rollout: percent, groups, halt, not_before, retry (mpota.rollout.Change)."""
         with self.workspace.lock():
             repository = open_repository(self.workspace)
@@ -65,7 +85,7 @@ class World:
                 repository,
                 self.keyring(),
                 self.now,
-                product=PRODUCT,
+                product=product,
                 board=BOARD,
                 channel="stable",
                 version=None,
@@ -74,8 +94,11 @@ class World:
 
     def config(self, urls=(), **more):
         """Return what `mpota provision` writes into config.json, as a dict."""
+        products = {"product": PRODUCT} if self.slot else {}
+        if self.app:
+            products["app"] = self.app
         facts = {
-            "product": PRODUCT,
+            **products,
             "board": BOARD,
             "channel": "stable",
             "urls": list(urls),
@@ -93,6 +116,28 @@ class World:
         (self.folder / "root.json").write_bytes(self.root)
         for name, content in images.items():
             (self.folder / (name + ".bin")).write_bytes(content)
+
+
+def make_app(length=200_000, count=40, marks=None):
+    """Return an application of `count` files and about `length` bytes, by path.
+
+    `marks`: number of a file -> text for its first line, to make a version that differs there.
+    """
+    marks = marks or {}
+    files = {"main.py": f"print('application', {marks.get(0, '')!r})\n"}
+    for number in range(1, count):
+        path = f"lib/part/module{number}.py" if number % 4 else f"assets/data{number}.txt"
+        lines = [f"# file {number} of an application {marks.get(number, '')}\n"]
+        lines += [f"value_{n} = {n} * {number}\n" for n in range(length // count // 19)]
+        files[path] = "".join(lines)
+    return {path: text.encode() for path, text in files.items()}
+
+
+def app_release(folder, files, version="1.0.0", **wanted):
+    """Make a world with one application release and no firmware. Return the World."""
+    world = World(folder, 0, app=APP)
+    world.release_app(version, files, **wanted)
+    return world
 
 
 def two_releases(folder, rows=table.SMALL, length=None, **wanted):
