@@ -15,9 +15,12 @@ from outside (watchdog, power) is the work of `supervisor.py`.
     running LABEL    after a deep sleep or soft reset: the partition that stays
     clock SECONDS    Unix time that the RTC shows now; without it that of the host
     cut N, tear T, seed S   cut power in flash operation N of this life
+    repl MODE        the REPL is on standard input and output when the program is over; "raw": it
+                     begins in raw mode, as after a soft reset from there, and without main.py
+    platform NAME, build NAME, machine TEXT     what `sys` says (esp32; else of this interpreter)
     report PATH      where watchdog and clock are reported to, a line each:
                      "watchdog MS" (armed or fed, from now on), "clock SECONDS", "ops N",
-                     "running LABEL", "sleep MS"
+                     "running LABEL", "started 1" (boot.py comes next), "sleep MS"
 
 `time` counts from 2000, as on the chip.
 """
@@ -86,14 +89,25 @@ class _Time:
         self.mktime = lambda t: seconds_of(*t[:6]) - _EPOCH_2000
 
 
-class _Sys:
-    """The module `sys` of an ESP32."""
+class _Copy:
+    """The attributes of another object, to be changed."""
 
-    def __init__(self):
-        for name in dir(sys):
+    def __init__(self, other):
+        for name in dir(other):
             if not name.startswith("__"):
-                setattr(self, name, getattr(sys, name))
-        self.platform = "esp32"
+                setattr(self, name, getattr(other, name))
+
+
+class _Sys(_Copy):
+    """The module `sys` of a board."""
+
+    def __init__(self, options):
+        super().__init__(sys)
+        self.platform = options.get("platform", "esp32")
+        self.implementation = _Copy(sys.implementation)
+        for name in ("build", "machine"):
+            if name in options:
+                setattr(self.implementation, "_" + name, options[name])
 
 
 def _options(words):
@@ -129,6 +143,7 @@ def _run(rom, name, scope):
 def _start(board, flash, options, report):
     from sim import disk, image
     from sim.chip import PWRON_RESET
+    from sim.repl import Repl
 
     cause = int(options.get("cause", PWRON_RESET))
     board.power_on(cause, options.get("running"))
@@ -147,11 +162,18 @@ def _start(board, flash, options, report):
     sys.path[:] = ["", ".frozen", "/rom"] + ["/host" + folder for folder in folders] + ["/lib"]
     sys.argv[:] = []
     sys.modules["time"] = _Time(board)
-    sys.modules["sys"] = _Sys()
+    sys.modules["sys"] = _Sys(options)
 
     scope = {"__name__": "__main__"}
-    if _run(rom, "boot.py", scope):
-        _run(rom, "main.py", scope)
+    repl = options.get("repl")
+    try:
+        report("started", 1)
+        if _run(rom, "boot.py", scope) and repl != "raw":
+            _run(rom, "main.py", scope)
+    except KeyboardInterrupt:  # between the two
+        pass
+    if repl:
+        Repl(scope, repl == "raw").serve()
 
 
 def main(argv):
