@@ -2,9 +2,10 @@
 """Plays a device that fetches with adapters/http, as told in a JSON file, on either Python.
 
     {"urls": […], "ca": hex or null, "headers": […], "timeout_s": 1, "tries": 2,
+     "more": [{"urls": …, "ca": …, "headers": …}, …], "hosts": {"github.com:443": port, …},
      "steps": [{"path": …, "start": 0, "end": null, "size": 4096, "stop": null}, …]}
 
-Answers with one object per step: {"length", "count", "sha256"} or {"error", "args", "status"};
+`hosts`: which port of this machine plays a host; then there are no others. Answers with one object per step: {"length", "count", "sha256"} or {"error", "args", "status"};
 the pauses that were slept are in the last object, {"pauses": […]}. `stop`: close the body after
 so many bytes; `cancel_ms`: cancel the step after so long; `keep`: do not close the body.
 """
@@ -12,6 +13,7 @@ so many bytes; `cancel_ms`: cancel the step after so long; `keep`: do not close 
 import asyncio
 import hashlib
 import json
+import socket
 import sys
 
 from ota.adapters.http import Http
@@ -60,23 +62,45 @@ async def attempt(http, order):
         return {"error": type(e).__name__, "args": args, "status": getattr(e, "status", None)}
 
 
+class Hosts:
+    """The socket module, in a world that has only these hosts."""
+
+    def __init__(self, hosts):
+        self._hosts = hosts
+        self._getaddrinfo = socket.getaddrinfo
+
+    def __getattr__(self, name):
+        return getattr(socket, name)
+
+    def getaddrinfo(self, host, port, *args, **kwargs):
+        port = self._hosts.get("{}:{}".format(host, port))
+        if port is None:
+            raise OSError(-2)
+        return self._getaddrinfo("127.0.0.1", port, *args, **kwargs)
+
+
+def certificates(text):
+    return bytes(int(text[i : i + 2], 16) for i in range(0, len(text), 2)) if text else None
+
+
 async def play(job):
     pauses = []
 
     async def sleep(seconds):
         pauses.append(seconds)
 
-    ca = job.get("ca")
     try:
         http = Http(
             job["urls"],
-            bytes(int(ca[i : i + 2], 16) for i in range(0, len(ca), 2)) if ca else None,
+            certificates(job.get("ca")),
             job.get("headers", ()),
             job.get("timeout_s", 5),
             job.get("tries", 2),
             sleep=sleep,
             rand=lambda count: bytes([job.get("rand", 0)] * count),
         )
+        for more in job.get("more", ()):
+            http.add(more["urls"], certificates(more.get("ca")), more.get("headers", ()))
     except ValueError as e:
         return [{"error": "ValueError", "args": list(e.args)}]
     results = []
@@ -89,7 +113,18 @@ async def play(job):
 
 
 def main(text):
-    return asyncio.run(play(json.loads(text)))
+    job = json.loads(text)
+    if "hosts" not in job:
+        return asyncio.run(play(job))
+    hosts = Hosts(job["hosts"])
+    if hasattr(sys.implementation, "_mpy"):
+        sys.modules["socket"] = hosts  # a built-in module takes no other function
+        return asyncio.run(play(job))
+    true, socket.getaddrinfo = socket.getaddrinfo, hosts.getaddrinfo
+    try:
+        return asyncio.run(play(job))
+    finally:
+        socket.getaddrinfo = true
 
 
 if __name__ == "__main__":

@@ -18,8 +18,12 @@ it appears in an error, and whoever asked checks the bytes.
     Base URLs   Asked in order, beginning with the one that answered last (`close` forgets that).
                 404 and the like are the answer only when no URL has the file: a host that was
                 moved and now says 404 to everything must not end the updates.
+                A base URL that ends in "#flat" is a server without folders (GitHub Releases):
+                every "/" in the path that is asked for becomes ".".
     Redirects   At most 5, to a whole URL or an absolute path, never from https to http. `headers`
-                go to the origin of the base URL (scheme, host and port) and to no other.
+                go to the origin of the base URL (scheme, host and port) and to no other. Where
+                the last file was found is asked first for more of it: signed URLs of storage
+                last minutes, and each way through the front door is two handshakes.
 
 One Body at a time: opening the next one takes the connection from one that is not read to its end.
 """
@@ -34,7 +38,7 @@ from ota.adapters import check_request, check_text
 from ota.errors import ClockError, FetchError
 
 _BUFFER = const(1536)
-_LINE_MAX = const(1536)  # a header that is used must fit: a signed URL has 1,200 bytes and more
+_LINE_MAX = const(2048)  # a header that is used must fit: a signed URL has 1,500 bytes and more
 _HEAD_MAX = const(16384)  # all headers of one answer, also those that are not used
 _PIECE = const(4096)  # bytes of body that have to arrive within `timeout_s`
 _TURN = const(0x3FFF)  # at multiples of 16 KB (blocks are read) other tasks run
@@ -44,6 +48,9 @@ _REDIRECTS = const(5)
 _PAUSE_S = const(30)  # longest pause between two tries
 _PROGRESS = const(65536)  # a Body that got this far since its last loss has all its tries again
 _CERTIFICATE = const(-0x2700)  # MBEDTLS_ERR_X509_CERT_VERIFY_FAILED
+_REQUEST = (
+    "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ota\r\nAccept-Encoding: identity\r\n{}{}\r\n"
+)
 _USED = (
     b"content-length",
     b"content-range",
@@ -52,6 +59,7 @@ _USED = (
     b"connection",
     b"location",
     b"etag",
+    b"retry-after",
 )
 # Their places in `_Connection.headers`.
 _LENGTH = const(0)
@@ -61,6 +69,7 @@ _TRANSFER_ENCODING = const(3)
 _CONNECTION = const(4)
 _LOCATION = const(5)
 _ETAG = const(6)
+_RETRY_AFTER = const(7)
 
 
 class Http:
@@ -81,19 +90,10 @@ class Http:
     ):
         self.needs_clock = False
         self._bases = []
-        for url in urls:
-            base = _split(url.rstrip("/") + "/")
-            if base[0][0]:
-                if not ca:
-                    raise ValueError("https needs ca")
-                self.needs_clock = True
-            self._bases.append(base)
-        self._headers = ""
-        for name, value in headers:
-            check_text(name + value, " ")
-            self._headers += "{}: {}\r\n".format(name, value)
-        self._ca = ca
+        self.add(urls, ca, headers)
+        self._ca = None
         self._context = None
+        self._found = None
         self._timeout_s = timeout_s
         self._tries = tries
         self._sleep = sleep
@@ -102,6 +102,23 @@ class Http:
         self._connection = None
         self._base = 0
         self._skipped = 0
+
+    def add(self, urls, ca=None, headers=()):
+        """Add base URLs, asked after those before, with a CA and headers of their own."""
+        text = ""
+        for name, value in headers:
+            check_text(name + value, " ")
+            text += "{}: {}\r\n".format(name, value)
+        for url in urls:
+            url, _, layout = url.partition("#")
+            if layout not in ("", "flat"):
+                raise ValueError("url")
+            origin, target = _split(url.rstrip("/") + "/")
+            if origin[0]:
+                if not ca:
+                    raise ValueError("https needs ca")
+                self.needs_clock = True
+            self._bases.append((origin, target, layout, ca, text))
 
     async def open(self, path, start=0, end=None):
         check_request(path, start, end)
@@ -119,6 +136,7 @@ class Http:
 
     async def close(self):
         self._base = self._skipped = 0
+        self._found = None
         await self._drop()
 
     async def start(self, body, bases, attempt, error):
@@ -151,18 +169,29 @@ class Http:
 
     async def _request(self, base, body):
         """Return the connection with the answer, after redirects, whatever its status is."""
-        home, target = self._bases[base]
-        origin = home
-        target += body.path
+        home, door, layout, ca, headers = self._bases[base]
+        if ca != self._ca:
+            await self._drop()  # was made with another
+            self._ca = ca
+            self._context = None
+        door += body.path.replace("/", ".") if layout else body.path
+        found, self._found = self._found, None
+        if found and found[:2] == (home, door):
+            origin, target = found[2:]
+            connection = await self._ask(origin, target, body, headers if origin == home else "")
+            if connection.status in (200, 206):
+                self._found = found
+                return connection
+            await self.release(connection)  # it is no longer there: through the front door
+        origin, target = home, door
         for _ in range(_REDIRECTS + 1):
-            connection = await self._exchange(
-                origin,
-                "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ota\r\n"
-                "Accept-Encoding: identity\r\n{}{}\r\n".format(
-                    target, origin[1], body.range(), self._headers if origin == home else ""
-                ).encode(),
-            )
-            if connection.status not in (301, 302, 303, 307, 308):
+            connection = await self._ask(origin, target, body, headers if origin == home else "")
+            status = connection.status
+            if status not in (301, 302, 303, 307, 308):
+                if status in (200, 206) and (origin, target) != (home, door):
+                    self._found = home, door, origin, target
+                if status == 403 and connection.headers[_RETRY_AFTER]:
+                    connection.status = 429  # what GitHub says either way
                 return connection
             await self.release(connection)
             tls = origin[0]
@@ -172,12 +201,13 @@ class Http:
                 raise FetchError("redirect")
             if tls and not origin[0]:
                 raise FetchError("redirect to http")
-            if origin[0] and not self._ca:
+            if origin[0] and not ca:
                 raise FetchError("https needs ca")
         raise FetchError("redirects")
 
-    async def _exchange(self, origin, request):
-        """Return the connection with the answer to `request`, after its head."""
+    async def _ask(self, origin, target, body, headers):
+        """Return the connection with the answer to one request, after its head."""
+        request = _REQUEST.format(target, origin[1], body.range(), headers).encode()
         connection = self._connection
         if connection and connection.is_idle(origin):
             try:
