@@ -20,6 +20,7 @@ from ota.adapters.clock import Clock, shift
 from ota.adapters.folder import Folder
 from ota.adapters.store import Store
 from ota.errors import StoreError
+from ota.product import Product
 from ota.trust.client import Client
 from ota.updater import Updater
 from sim import image, table
@@ -179,9 +180,10 @@ class Device:
 
         self.boot = Boot()
         facts = dict(self.facts, chip=self.boot.chip, id=self.boot.device_id)
+        self.product = Product(self.boot, facts, self.store)
         self.trust = Client(self.store, self._open_root)
         self.updater = Updater(
-            self.boot, self.source, self.store, self.trust, self.clock, facts, self._note
+            [self.product], self.source, self.store, self.trust, self.clock, self._note
         )
         return self
 

@@ -116,6 +116,7 @@ class Device:
         from ota.adapters.clock import Clock
         from ota.adapters.folder import Folder
         from ota.adapters.store import Store
+        from ota.product import Product
         from ota.trust.client import Client
         from ota.updater import Updater
         from ota_esp32 import Boot
@@ -137,7 +138,7 @@ class Device:
         root = lambda: open("/flash/ota-state/root.json", "rb")  # noqa: E731, SIM115
         trust = Client(store, root, schemes=self._schemes())
         fetcher = Folder(self.world + "/repository")
-        updater = Updater(boot, fetcher, store, trust, Clock(), device)
+        updater = Updater([Product(boot, device, store)], fetcher, store, trust, Clock())
         answer = self.scenario.answers.get(name)
         if answer == CRASH:
             machine.reset()

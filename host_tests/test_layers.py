@@ -26,7 +26,7 @@ EVERYONES = "ota.const"
 # Layer of a file by the longest prefix of its path: modules of ours that it may import, others
 # (None: any), and what it may do or import beyond that, with the reason.
 PURE = ("ota.errors", "ota.trust", "ota.image", "ota.offer", "ota_ed25519")
-STORY = (*PURE, "ota.journal", "ota.state", "ota.trial", "ota.updater", "ota.watch")
+STORY = (*PURE, "ota.product", "ota.state", "ota.trial", "ota.updater", "ota.watch")
 LAYERS = {
     "lib/ota/errors.py": {"ours": (), "other": set()},
     "lib/ota/ports.py": {"ours": ("ota.errors",), "other": set()},

@@ -380,7 +380,7 @@ def test_soft_reset_does_not_begin_the_trial_anew(trying):
 
     trying.boot = Boot()
     trial.guard(trying.boot, 60)
-    assert asyncio.run(trial.settle(trying.boot, trying.store, lambda: True, 5, print_nothing))
+    assert asyncio.run(trial.settle([trying.product], lambda: True, 5, print_nothing))
     assert fed == [LONGEST_MS]  # not one that bites a healthy image
 
 

@@ -396,6 +396,8 @@ def knows(device, content, facts):
 def test_status(device):
     device.clock.uptime_s = 5
     assert device.status() == {
+        "product": "thermo",
+        "kind": "firmware",
         "version": "",
         "seq": 0,
         "identity": image.identity(V1),
@@ -406,6 +408,7 @@ def test_status(device):
         "utc": device.status()["utc"],
         "verifier": "python",
         "last": None,
+        "app": None,
     }
     device.update()
     assert device.status()["switch_pending"]

@@ -26,7 +26,6 @@ def device(**changes):
         "groups": [],
         "id": b"\x01\x02\x03",
         "library": "source",
-        "block_size": 4096,
     }
     facts.update(changes)
     return facts

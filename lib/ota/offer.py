@@ -12,6 +12,7 @@ answers with an Offer. Either raises NotOffered with the reason in words.
 
 from hashlib import sha256
 
+BLOCK = 4096  # bytes: every list is made for blocks of this size (SPEC 3)
 _TEXT = 200  # characters of a field: some are remembered, in a record that is bounded
 _TRIES = 3  # unexplained ends of a trial (power, crash, watchdog) before the bytes are rejected
 
@@ -20,10 +21,17 @@ class NotOffered(Exception):
     """Not an error: the answer "no", with the reason. `up_to_date` when that is the reason."""
 
     up_to_date = False
+    offer = None
 
 
 class UpToDate(NotOffered):
+    """`offer`: set when it is what runs, under a new number."""
+
     up_to_date = True
+
+    def __init__(self, offer=None):
+        super().__init__()
+        self.offer = offer
 
 
 class Offer:
@@ -31,6 +39,8 @@ class Offer:
 
     def __init__(self, image, blocks, digest_size, attempt):
         custom = image.custom
+        self.product = image.path.split("/")[1]
+        self.kind = custom["kind"]
         self.image = image  # the Target of the raw image: path, length, hashes
         self.blocks = blocks  # target path of its block list
         self.digest_size = digest_size
@@ -39,6 +49,7 @@ class Offer:
         self.minseq = custom["minseq"]
         self.identity = custom["identity"]
         self.twin = custom.get("twin")  # the identity of the same code, linked for the other slot
+        self.needs = _needs(custom)  # [product, min, max or None]: the firmware it runs on
         self.attempt = attempt
 
 
@@ -70,7 +81,13 @@ def wanted(device, state, installed, image_name, now, target):
 
 
 def fits(device, state, installed, slot_size, seq, attempt, target):
-    """Return the Offer of `target`, the image that the rollout with `seq` and `attempt` names."""
+    """Return the Offer of `target`, the image that the rollout with `seq` and `attempt` names.
+
+    device, besides what `wanted` looks at: kind, chip, slot, counter, library.
+    of an application: mpy (the version of .mpy files that load here, or None), arch (names of the
+    native code that does), firmware ([product, seq] of the running one, or None)
+    of a firmware: needs, the Offer.needs of the running application, or None
+    """
     if target is None:
         raise NotOffered("no image for this device in the release")
     custom = target.custom
@@ -93,9 +110,10 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
         raise NotOffered("not for this device", "board", device["board"])
     if not 0 < target.length <= slot_size:
         raise NotOffered("image does not fit the slot", target.length, slot_size)
-    library = device["library"]
-    if library not in ("source", custom.get("mpy")) and custom.get("frozen") is not True:
-        raise NotOffered("this device's ota would not load in it", library)
+    if device["kind"] == "app":
+        _check_application(device, custom)
+    else:
+        _check_firmware(device, custom)
     identity = _get(custom, "identity", str)
     for entry in state["rejected"]:
         if entry[:2] == [identity, attempt]:
@@ -104,8 +122,8 @@ def fits(device, state, installed, slot_size, seq, attempt, target):
     if trial and (trial["identity"], trial["attempt"]) == (identity, attempt):
         if trial["tries"] >= _TRIES:
             raise NotOffered("tried without success", _TRIES)
-    if custom.get("block") != device["block_size"]:
-        raise NotOffered("not for this device", "block", device["block_size"])
+    if custom.get("block") != BLOCK:
+        raise NotOffered("not for this device", "block", BLOCK)
     return Offer(target, _path(custom, "blocks"), _get(custom, "digest", int), attempt)
 
 
@@ -120,6 +138,39 @@ def _is_chosen(device, custom):
         return True
     groups = _get(custom, "groups", list)
     return any(group in groups for group in device["groups"])
+
+
+def _check_application(device, custom):
+    if "mpy" in custom and custom["mpy"] != device["mpy"]:
+        raise NotOffered("not for this device", "mpy", device["mpy"])
+    if "arch" in custom and custom["arch"] not in device["arch"]:
+        raise NotOffered("not for this device", "arch", *device["arch"])
+    needs = _needs(custom)
+    if needs and not _is_within(needs, *(device.get("firmware") or ("", 0))):
+        raise NotOffered("needs another firmware", *needs)
+
+
+def _check_firmware(device, custom):
+    library = device["library"]
+    if library not in ("source", custom.get("mpy")) and custom.get("frozen") is not True:
+        raise NotOffered("this device's ota would not load in it", library)
+    needs = device.get("needs")
+    if needs and not _is_within(needs, device["product"], custom["seq"]):
+        raise NotOffered("the running application needs another firmware", *needs)
+
+
+def _needs(custom):
+    """Return what an application says about its firmware: [product, min, max or None], or None."""
+    needs = custom.get("firmware")
+    if needs is None:
+        return None
+    most = None if type(needs) is not dict or "max" not in needs else _get(needs, "max", int)
+    return [_get(needs, "product", str), _get(needs, "min", int), most]
+
+
+def _is_within(needs, product, seq):
+    name, least, most = needs
+    return product == name and least <= seq and (most is None or seq <= most)
 
 
 def _get(custom, key, kind):

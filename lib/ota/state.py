@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What a device remembers about updates from boot to boot: one record of the Store, "update".
+"""What a device remembers about updates from boot to boot: one record of the Store per product.
 
     minseq    floor: no image with a lower `seq` is installed; from the image that was confirmed
     utc       floor of time: a UTC string that has surely passed, "" if none is known
-    images    identity -> [seq, minseq, version] of the images that may be in a slot
+    images    identity -> [seq, minseq, version, needs] of the images that may be in a slot; needs:
+              None, or [product, min, max or None]: the firmware that an application runs on
     trial     None, or {identity, attempt, tries, told}: saved before the bootloader is switched
     rejected  the last few [identity, attempt, why]
     last      None, or {outcome, version, why}: how the last trial ended
@@ -19,7 +20,7 @@ import json
 _REJECTED = 4  # enough for the attempts of one release; each costs about 100 bytes of the record
 
 
-def load(store):
+def load(store, record="update"):
     """Return the memory as a dict; defaults for what was never saved."""
     memory = {
         "minseq": 0,
@@ -29,7 +30,7 @@ def load(store):
         "rejected": [],
         "last": None,
     }
-    content = store.load("update")
+    content = store.load(record)
     if content:
         try:
             memory.update(json.loads(content))
@@ -38,14 +39,15 @@ def load(store):
     return memory
 
 
-def save(store, memory):
+def save(store, memory, record="update"):
     """Store the memory. After a cut the old one or the new one is there."""
-    store.save("update", json.dumps(memory).encode())
+    store.save(record, json.dumps(memory).encode())
 
 
 def image(memory, identity):
-    """Return (seq, minseq, version) of an image; an unknown one counts as 0."""
-    return memory["images"].get(identity, (0, 0, ""))
+    """Return (seq, minseq, version, needs) of an image; an unknown one counts as 0."""
+    known = memory["images"].get(identity, (0, 0, "", None))
+    return known if len(known) == 4 else known + [None]  # written before there were applications
 
 
 def reject(memory, identity, attempt, why):

@@ -29,52 +29,62 @@ def guard(boot, trial_s):
         boot.arm(trial_s * 1000)
 
 
-async def settle(boot, store, healthy, within_s, log):
-    """End the trial of the running image, if it is on trial. See Updater.settle."""
-    if boot.switch_pending:
-        return not boot.on_trial  # another image waits for the reset, or this one is given up
-    if boot.on_trial:
-        boot.arm(int(within_s * 1000) + _MARGIN_MS)
+async def settle(products, healthy, within_s, log):
+    """End the trial of what is on trial, firmware or application. See Updater.settle."""
+    for product in products:
+        boot = product.boot
+        if boot.switch_pending:
+            return not boot.on_trial  # another image waits for the reset, or this one is given up
+    trying = [product for product in products if product.boot.on_trial]
+    for product in trying:
+        product.boot.arm(int(within_s * 1000) + _MARGIN_MS)
+    if trying:
         why = await _failing(healthy, within_s)
-        if why or _is_given_up(boot, store):
-            _give_up(boot, store, why or "rejected before", log)
+        if not why and any(_is_given_up(product) for product in trying):
+            why = "rejected before"
+        if why:
+            for product in trying:
+                give_up(product, why, log)
             return False
-        boot.confirm()
-        boot.disarm()
-    try:
-        look_back(boot, store)
-    except OtaError as error:
-        # A full file system must not stop an application at each of its starts; the next one
-        # makes up for it.
-        log("memory not in line yet", error)
+        for product in trying:
+            product.boot.confirm()
+            product.boot.disarm()
+    for product in products:
+        try:
+            look_back(product)
+        except OtaError as error:
+            # A full file system must not stop an application at each of its starts; the next one
+            # makes up for it.
+            log("memory not in line yet", error)
     return True
 
 
-def _is_given_up(boot, store):
+def _is_given_up(product):
     """Tell whether the running image was given up before a reset that was not a hard one.
 
     A boot that `try_next` made has its trial in the memory; a verdict takes it out.
     """
     try:
-        memory = state.load(store)
+        memory = product.load()
     except OtaError:
         return False
-    identity = boot.identity(boot.running)
+    identity = product.boot.identity(product.boot.running)
     trial = memory["trial"]
     if trial and trial["identity"] == identity:
         return False
     return identity in [entry[0] for entry in memory["rejected"]]
 
 
-def _give_up(boot, store, why, log):
+def give_up(product, why, log):
     """Reject the running image and go back, whatever becomes of the record."""
+    boot = product.boot
     try:
         identity = boot.identity(boot.running)
-        memory = state.load(store)
+        memory = product.load()
         trial = memory["trial"]
         attempt = trial["attempt"] if trial and trial["identity"] == identity else 0
         state.reject(memory, identity, attempt, why)
-        state.save(store, memory)
+        product.save(memory)
     except OtaError as error:
         # Without the record the end counts as unexplained: three of them reject the image too.
         log("rejection not saved", error)
@@ -83,18 +93,19 @@ def _give_up(boot, store, why, log):
     log("rejected", why)
 
 
-def look_back(boot, store):
+def look_back(product):
     """Bring the memory in line with what runs. The running image must not be on trial.
 
     What a confirmation changes is done here, at every start, so a cut anywhere between the
     confirmation and the last of these steps heals itself: raise the floor, forget the trial, and
     make an image below the floor unbootable.
     """
-    memory = state.load(store)
-    before = state.load(store)
+    boot = product.boot
+    memory = product.load()
+    before = product.load()
     running = boot.identity(boot.running)
     spare = boot.identity(boot.spare) if boot.spare else None
-    _, minseq, version = state.image(memory, running)
+    _, minseq, version, _ = state.image(memory, running)
     memory["minseq"] = max(memory["minseq"], minseq)
     trial = memory["trial"]
     if trial and trial["identity"] == running:
@@ -108,7 +119,7 @@ def look_back(boot, store):
             "why": "ended without a word",
         }
     if memory != before:
-        state.save(store, memory)
+        product.save(memory)
     if spare and state.image(memory, spare)[0] < memory["minseq"]:
         boot.spare.erase(0)
 

@@ -14,9 +14,8 @@ from hashlib import sha256
 import ota.offer as offer
 import ota.state as state
 import ota.trial as trial
+from ota import const
 from ota.errors import ClockError, FetchError, ImageError, StateError, TrustError
-from ota.image.blocks import BlockList
-from ota.image.install import Install
 
 UP_TO_DATE = "up to date"
 READY = "ready"  # the next hard reset boots the new image, on trial
@@ -25,19 +24,23 @@ NOT_OFFERED = "not offered"
 DOWNLOADING = "downloading"
 TROUBLE = "trouble"  # `watch` only: an OtaError; it tries again by itself
 
+_FILE_LIST_MAX = const(65536)  # bytes of an application's list
+
 
 class Event:
     """What happened: `kind` is one of the names above; `str()` is for people.
 
-    reason  tuple of the facts: why not, or the error's arguments
-    offer   the Offer, once one is made
+    reason   tuple of the facts: why not, or the error's arguments
+    offer    the Offer, once one is made
+    product  name of the product that it is about; None for trouble, which is about all
     done, total  blocks that are in place, of how many
     """
 
-    def __init__(self, kind, reason=(), offer=None, done=0, total=0, error=None):
+    def __init__(self, kind, reason=(), offer=None, done=0, total=0, error=None, product=None):
         self.kind = kind
         self.reason = reason
         self.offer = offer
+        self.product = product
         self.done = done
         self.total = total
         self.error = error
@@ -55,28 +58,27 @@ class Event:
 
 
 class Updater:
-    """One updater for one product on this device."""
+    """One updater for all products on this device: the firmware, an application, or both."""
 
-    def __init__(self, boot, fetcher, store, trust, clock, device, log=None):
+    def __init__(self, products, fetcher, store, trust, clock, log=None):
         """Join the parts.
 
-        boot, fetcher, store: ports.py; trust: ota.trust.client.Client; clock: adapters.clock
-        device: dict of product, board, channel, kind, chip, groups (list), id (bytes), library
-        ("source", a .mpy version, or "frozen"), utc (a time that has surely passed, or "")
+        products: list of ota.product.Product, firmware first
+        fetcher, store: ports.py; trust: ota.trust.client.Client; clock: adapters.clock
         log: called with a constant text and facts, for the owner's eyes
         """
         # The one block buffer, allocated first: later the heap may have no room of that length.
-        block_size = boot.spare.block_size if boot.spare else 4096
-        self._buf = memoryview(bytearray(block_size))
-        self._boot = boot
+        self._buf = memoryview(bytearray(offer.BLOCK))
+        self._products = products
         self._fetcher = fetcher
         self._store = store
         self._trust = trust
         self._clock = clock
-        self._device = dict(device, block_size=block_size)
         self._log = log or _silent
         self._busy = False
-        self._booted_at = max(state.load(store)["utc"], device.get("utc", ""))
+        self._booted_at = max(
+            max(product.load()["utc"], product.device.get("utc", "")) for product in products
+        )
 
     @classmethod
     def from_config(cls, path="/ota-state", log=None, fetcher=None):
@@ -90,7 +92,7 @@ class Updater:
         return from_config(cls, path, log, fetcher)
 
     async def settle(self, healthy, within_s=120):
-        """End the trial of the running image, if it is on trial. Call once at every start.
+        """End the trial of what runs, if it is on trial. Call once at every start.
 
         `healthy` (function or coroutine function) answers True: keep this image; False: go back;
         None: ask again in a second. Raising, or no answer in `within_s` seconds, means go back.
@@ -98,10 +100,12 @@ class Updater:
         (machine.reset(), not a deep sleep) to boot the one before. Before it has returned, a deep
         sleep ends the trial too, and a soft reset does not give its time back.
         """
-        return await trial.settle(self._boot, self._store, healthy, within_s, self._log)
+        return await trial.settle(self._products, healthy, within_s, self._log)
 
     async def update(self, progress=None, consent=None, should_continue=None):
         """Bring the newest release that is meant for this device into the spare slot.
+
+        One release at a time: the firmware; the application when there is none of the firmware.
 
         progress(done, total): after each block. consent(offer) (function or coroutine function):
         False declines. should_continue(): asked before each block; False stops, the next call
@@ -130,50 +134,47 @@ class Updater:
         return Watch(self._update, every_s, consent, should_continue)
 
     def status(self):
-        """Return a dict: version, seq, identity, on_trial, switch_pending, boot_keys, minseq, utc,
-        verifier, last.
+        """Return a dict: product, kind, version, seq, identity, on_trial, switch_pending, minseq,
+        last, boot_keys, utc, verifier, app.
 
         boot_keys: how many keys the bootloader knows that images may be signed with; None if it
         is not one of ours. 0: it checks images for damage, not for signatures.
         verifier: "native" or "python", what checks signatures of metadata.
+        app: None, or if the device has firmware and application: a dict of the application's
+        product to last, while these keys here are the firmware's.
         """
         from ota.trust.keys import native
 
-        memory = state.load(self._store)
-        identity = self._boot.identity(self._boot.running)
-        seq, _, version = state.image(memory, identity)
-        return {
-            "version": version,
-            "seq": seq,
-            "identity": identity,
-            "on_trial": self._boot.on_trial,
-            "switch_pending": self._boot.switch_pending,
-            "boot_keys": self._boot.boot_keys,
-            "minseq": memory["minseq"],
-            "utc": self._certain(),
-            "verifier": "native" if native else "python",
-            "last": memory["last"],
-        }
+        found = [product.status() for product in self._products]
+        found[0].update(
+            {
+                "boot_keys": self._products[0].boot.boot_keys,
+                "utc": self._certain(),
+                "verifier": "native" if native else "python",
+                "app": found[1] if len(found) > 1 else None,
+            }
+        )
+        return found[0]
 
     async def _update(self, report, consent, should_continue):
-        boot = self._boot
-        if boot.spare is None:
-            raise StateError("this board has no second slot")
         if self._busy:
             raise StateError("another update is under way")
-        if boot.switch_pending:
-            return Event(READY)
-        if boot.on_trial:
-            raise StateError("the running image is on trial: settle it first")
-        boot.disarm()
-        trial.look_back(boot, self._store)
+        for product in self._products:
+            boot = product.boot
+            if boot.spare is None:
+                raise StateError("this board has no second slot")
+            if boot.switch_pending:
+                return Event(READY, product=product.name)
+            if boot.on_trial:
+                raise StateError("the running image is on trial: settle it first")
+        for product in self._products:
+            product.boot.disarm()
+            trial.look_back(product)
         self._busy = True
         try:
             while True:
                 try:
-                    return await self._bring(report, consent, should_continue)
-                except offer.NotOffered as why:
-                    return Event(UP_TO_DATE if why.up_to_date else NOT_OFFERED, why.args)
+                    return await self._bring_one(report, consent, should_continue)
                 except (TrustError, ImageError) as error:
                     # This source lies, or lags behind: another one may have it right.
                     if not self._fetcher.skip():
@@ -185,41 +186,60 @@ class Updater:
             finally:
                 self._busy = False
 
-    async def _bring(self, report, consent, should_continue):
-        """Check, ask, install, switch."""
-        boot = self._boot
-        found = await self._check()
-        running = boot.identity(boot.running)
-        if running and running in (found.identity, found.twin):
-            # What runs, released again: nothing but its number is new.
-            found.identity = running
-            self._remember_image(found)
-            trial.look_back(boot, self._store)
-            return Event(UP_TO_DATE, (), found)
-        if consent and not await _answer(consent(found)):
-            return Event(DECLINED, ("no consent",), found)
-        blocks = await self._block_list(found)
-        try:
-            if not await self._install(found, blocks, report, should_continue):
-                return Event(DECLINED, ("stopped",), found)
-        finally:
-            blocks.close()
-        self._switch(found)
-        return Event(READY, (found.version,), found)
+    async def _bring_one(self, report, consent, should_continue):
+        """Bring the release of the first product that has one. If none has, say why."""
+        now = await self._refresh()
+        answer = None
+        for product in self._products:
+            try:
+                return await self._bring(product, now, report, consent, should_continue)
+            except offer.NotOffered as why:
+                if not answer or answer.kind == UP_TO_DATE:
+                    kind = UP_TO_DATE if why.up_to_date else NOT_OFFERED
+                    answer = Event(kind, why.args, why.offer, product=product.name)
+        return answer
 
-    async def _check(self):
-        """Return the Offer. Raises NotOffered with the reason, or OtaError."""
+    async def _refresh(self):
+        """Bring the metadata of all roles up to date. Return what time it is, as a UTC string."""
         certain = self._certain()
         claimed = self._clock.utc()
         if claimed < certain and self._fetcher.needs_clock:
             raise ClockError("the clock is behind what is certain: set it", claimed, certain)
         now = max(claimed, certain)
         await self._follow(self._trust.refresh(certain, now))
-        boot = self._boot
-        boot.raise_root_floor(self._trust.root_version)
-        memory = self._remember_time(self._certain())
-        device = self._device
-        installed = state.image(memory, boot.identity(boot.running))[0]
+        # The first product's, which is the firmware's where there is one, keeps what both need.
+        self._products[0].boot.raise_root_floor(self._trust.root_version)
+        self._remember_time(self._certain())
+        return now
+
+    async def _bring(self, product, now, report, consent, should_continue):
+        """Check, ask, install, switch. Raises NotOffered with the reason, or OtaError."""
+        boot = product.boot
+        found = await self._check(product, now)
+        running = boot.identity(boot.running)
+        if running and running in (found.identity, found.twin):
+            # What runs, released again: nothing but its number is new.
+            found.identity = running
+            _remember_image(product, found)
+            trial.look_back(product)
+            raise offer.UpToDate(offer=found)
+        if consent and not await _answer(consent(found)):
+            return Event(DECLINED, ("no consent",), found, product=product.name)
+        blocks = await self._block_list(found)
+        try:
+            if not await self._install(product, found, blocks, report, should_continue):
+                return Event(DECLINED, ("stopped",), found, product=product.name)
+        finally:
+            blocks.close()
+        _switch(product, found)
+        return Event(READY, (found.version,), found, product=product.name)
+
+    async def _check(self, product, now):
+        """Return the Offer. Raises NotOffered with the reason, or OtaError."""
+        boot = product.boot
+        device = product.device
+        memory = product.load()
+        installed = product.running(memory)[0]
         rollout = await self._follow(
             self._trust.find(
                 "rollout/{}/{}/{}".format(device["product"], device["board"], device["channel"])
@@ -228,39 +248,60 @@ class Updater:
         path, attempt = offer.wanted(device, memory, installed, boot.image_name, now, rollout)
         image = await self._follow(self._trust.find(path))
         seq = rollout.custom["seq"]
+        for other in self._products:
+            # Firmware and application have to go together (DESIGN 7).
+            if other is not product:
+                known = other.running(other.load())
+                device = dict(device, firmware=(other.name, known[0]), needs=known[3])
         return offer.fits(device, memory, installed, boot.spare.size, seq, attempt, image)
 
     async def _block_list(self, found):
-        """Return the BlockList of an Offer, from the store if it is there already."""
-        size = self._boot.spare.block_size
+        """Return the list of an Offer's blocks, from the store if it is there already."""
         target = await self._follow(self._trust.find(found.blocks))
         if target is None or target.role != found.image.role:
             raise TrustError("block list is not signed", found.blocks)
-        if target.length != (found.image.length + size - 1) // size * found.digest_size:
+        if found.kind == "app":
+            from ota.image.tree import FileList as List
+
+            if target.hashes.get("sha256") != found.identity:
+                raise TrustError("file list of another application", found.blocks)
+            is_right = target.length <= _FILE_LIST_MAX
+        else:
+            from ota.image.blocks import BlockList as List
+
+            count = (found.image.length + offer.BLOCK - 1) // offer.BLOCK
+            is_right = target.length == count * found.digest_size
+        if not is_right:
             raise TrustError("block list of a wrong length", target.length)
         if not self._is_stored("blocks", target):
             await self._fetch_target(target, "blocks")
             if not self._is_stored("blocks", target):
                 raise ImageError("block list is not what was signed", found.blocks)
         file = self._store.open("blocks")
-        return BlockList(file, found.image.length, size, found.digest_size)
+        return List(file, found.image.length, offer.BLOCK, found.digest_size)
 
-    async def _install(self, found, blocks, report, should_continue):
+    async def _install(self, product, found, blocks, report, should_continue):
         """Bring the spare slot to hold the image. Return False if told to stop."""
-        boot = self._boot
-        self._remember_image(found)
-        install = Install(boot.spare, blocks, self._buf, boot.check_image)
+        boot = product.boot
+        _remember_image(product, found)
+        if found.kind == "app":
+            from ota.image.tree import TreeInstall
+
+            install = TreeInstall(boot.spare, blocks, self._buf, boot.running)
+        else:
+            from ota.image.install import Install
+
+            install = Install(boot.spare, blocks, self._buf, boot.check_image)
         for _ in install.scan():
             await asyncio.sleep(0)
-        size = blocks.block_size
         path = "targets/" + found.image.file
         while True:
             run = install.next_run()
             if run is None:
                 return True
             first, stop = run
-            end = min(stop * size, blocks.length)
-            body = await self._fetcher.open(path, first * size, end)
+            end = blocks.start(stop - 1) + blocks.content(stop - 1)
+            body = await self._fetcher.open(path, blocks.start(first), end)
             try:
                 for block in range(first, stop):
                     if should_continue and not should_continue():
@@ -270,36 +311,11 @@ class Updater:
                         raise FetchError("image ends early", block)
                     install.put(block)
                     done = blocks.count - install.left
-                    await report(Event(DOWNLOADING, (), found, done, blocks.count))
+                    await report(
+                        Event(DOWNLOADING, (), found, done, blocks.count, product=product.name)
+                    )
             finally:
                 await body.close()
-
-    def _switch(self, found):
-        """Save the trial, then make the next hard reset boot the spare slot."""
-        boot = self._boot
-        identity = boot.identity(boot.spare)
-        if identity != found.identity:
-            raise ImageError("the slot holds another image than the release names", identity)
-        memory = state.load(self._store)
-        old = memory["trial"]
-        again = old and old["identity"] == identity and old["attempt"] == found.attempt
-        tries = old["tries"] if again else 0
-        if old and not again:
-            # Its tries are forgotten with it, so two images that crash could take turns for ever.
-            state.reject(memory, old["identity"], old["attempt"], "ended without a word")
-        memory["trial"] = {
-            "identity": identity,
-            "attempt": found.attempt,
-            "tries": tries + 1,
-            "told": tries,
-        }
-        state.save(self._store, memory)
-        try:
-            boot.try_next(boot.spare)
-        except ImageError:
-            state.reject(memory, identity, found.attempt, "the bootloader would refuse it")
-            state.save(self._store, memory)
-            raise
 
     def _certain(self):
         """Return a UTC string that has surely passed: no clock of the device enters it."""
@@ -307,23 +323,11 @@ class Updater:
         return max(self._clock.later(booted_at) if booted_at else "", self._trust.issued or "")
 
     def _remember_time(self, certain):
-        """Persist the floor of time, once a day at most. Return the memory."""
-        memory = state.load(self._store)
+        """Persist the floor of time, once a day at most."""
+        memory = self._products[0].load()
         if certain[:10] > memory["utc"][:10]:
             memory["utc"] = certain
-            state.save(self._store, memory)
-        return memory
-
-    def _remember_image(self, found):
-        """Know the image by its identity before the first byte of it is in the slot."""
-        memory = state.load(self._store)
-        images = memory["images"]
-        boot = self._boot
-        # The spare image stays known until it is gone: an unknown one may be below the floor.
-        held = (boot.identity(boot.running), boot.identity(boot.spare))
-        memory["images"] = {key: images[key] for key in images if key in held}
-        memory["images"][found.identity] = [found.seq, found.minseq, found.version]
-        state.save(self._store, memory)
+            self._products[0].save(memory)
 
     async def _follow(self, steps):
         """Drive a generator of the trust client: fetch what it asks for, return its result."""
@@ -391,6 +395,46 @@ class Updater:
                 digest.update(self._buf[:count])
         finally:
             file.close()
+
+
+def _remember_image(product, found):
+    """Know the image by its identity before the first byte of it is in the slot."""
+    memory = product.load()
+    images = memory["images"]
+    boot = product.boot
+    # The spare image stays known until it is gone: an unknown one may be below the floor.
+    held = (boot.identity(boot.running), boot.identity(boot.spare))
+    memory["images"] = {key: images[key] for key in images if key in held}
+    memory["images"][found.identity] = [found.seq, found.minseq, found.version, found.needs]
+    product.save(memory)
+
+
+def _switch(product, found):
+    """Save the trial, then make the next hard reset boot the spare slot."""
+    boot = product.boot
+    identity = boot.identity(boot.spare)
+    if identity != found.identity:
+        raise ImageError("the slot holds another image than the release names", identity)
+    memory = product.load()
+    old = memory["trial"]
+    again = old and old["identity"] == identity and old["attempt"] == found.attempt
+    tries = old["tries"] if again else 0
+    if old and not again:
+        # Its tries are forgotten with it, so two images that crash could take turns for ever.
+        state.reject(memory, old["identity"], old["attempt"], "ended without a word")
+    memory["trial"] = {
+        "identity": identity,
+        "attempt": found.attempt,
+        "tries": tries + 1,
+        "told": tries,
+    }
+    product.save(memory)
+    try:
+        boot.try_next(boot.spare)
+    except ImageError:
+        state.reject(memory, identity, found.attempt, "the bootloader would refuse it")
+        product.save(memory)
+        raise
 
 
 async def _answer(answer):

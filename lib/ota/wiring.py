@@ -45,6 +45,7 @@ def from_config(updater, folder, log, fetcher=None):
     """Return `updater` (the class) over the parts that `folder`/config.json names."""
     from ota.adapters.clock import Clock
     from ota.adapters.store import Store
+    from ota.product import Product
     from ota.trust.client import Client
 
     device = {"groups": [], "utc": "", "headers": {}}
@@ -67,7 +68,7 @@ def from_config(updater, folder, log, fetcher=None):
     device["counter"] = boot.counter
     device["id"] = boot.device_id
     device["library"] = _library()
-    return updater(boot, fetcher, store, trust, Clock(), device, log)
+    return updater([Product(boot, device, store)], fetcher, store, trust, Clock(), log)
 
 
 def _http(folder, device):

@@ -29,6 +29,10 @@ class BlockList:
     def close(self):
         self._file.close()
 
+    def start(self, block):
+        """Return where `block` begins in the image."""
+        return block * self.block_size
+
     def content(self, block):
         """Return how many bytes of `block` belong to the image."""
         return min(self.block_size, self.length - block * self.block_size)
