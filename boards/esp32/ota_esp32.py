@@ -16,16 +16,20 @@ record with the larger number is *active* and names the slot that boots. The rul
  - `revert` writes nothing: the bootloader gives up an unconfirmed image at the next hard reset.
    `set_boot` of the good image would put that one on trial.
  - Slots are found by `get_next_update`: labels differ from board to board.
+ - Floors lie in NVS, each in two places that take turns: NVS may lose the value that is written
+   when power fails, never the other one.
 
-Sources: ESP-IDF 5.x esp_ota_ops.c, bootloader_utility.c, esp_image_format.c, task_wdt.c.
+Sources: ESP-IDF 5.x esp_ota_ops.c, bootloader_utility.c, esp_image_format.c, task_wdt.c,
+nvs_page.cpp.
 """
 
 import binascii
 import struct
+import sys
 import time
 
 import machine
-from esp32 import Partition
+from esp32 import NVS, Partition
 
 from ota import const
 from ota.errors import ImageError, SlotError, StateError
@@ -46,6 +50,9 @@ _NONE = const(0xFFFFFFFF)
 _VALIDATE_FAILED = const(-5379)  # ESP_ERR_OTA_VALIDATE_FAILED, as OSError has it
 _DESCRIPTOR = b"\x32\x54\xcd\xab"  # every application has it at offset 32, no bootloader has
 _CHIPS = {0: "", 2: "s2", 5: "c3", 9: "s3", 12: "c2", 13: "c6", 18: "p4", 23: "c5"}  # esp32...
+
+_SPACE = "ota"  # namespace in NVS
+_HIGHEST = const(0x7FFFFFFF)  # what NVS.set_i32 takes
 
 # The longest watchdog: ESP-IDF counts half milliseconds in 32 bits and doubles them once.
 _LONGEST_MS = const((1 << 30) - 1)
@@ -88,14 +95,13 @@ def _io(operation, *args):
 
 
 class Boot:
+    """See `ota.ports.Boot`. `lacks`: why there is no spare slot, in words; None where there is."""
+
     image_name = "firmware.bin"
     slot = None
     counter = 0
     boot_keys = None
-    root_floor = 0
-
-    def raise_root_floor(self, version):
-        """Not kept yet: NVS is the place for it."""
+    lacks = None
 
     def __init__(self):
         running = Partition(Partition.RUNNING)
@@ -112,11 +118,20 @@ class Boot:
         self._count = 0
         while self._count < 16 and Partition.find(subtype=_OTA_0 + self._count):
             self._count += 1
-        # A slot that no record of otadata can name can neither be kept nor left.
-        if self._otadata and self._count and self.running.subtype < _OTA_0 + self._count:
+        if not self._otadata or not self._count:
+            self.lacks = "no OTA slots in the partition table: see boards/esp32/README.md"
+        elif self.running.subtype >= _OTA_0 + self._count:
+            # A slot that no record of otadata can name can neither be kept nor left.
+            self.lacks = "what runs is not in a slot"
+        elif "Arduino Nano ESP32" in getattr(sys.implementation, "_machine", ""):
+            # Its board_init.c confirms a trial before Python runs: a bad image would stay.
+            self.lacks = "this board's own firmware keeps any image: see boards/esp32/README.md"
+        else:
             spare = Slot(self, running.get_next_update())
             if spare.address != self.running.address:  # the only OTA slot is its own next one
                 self.spare = spare
+            else:
+                self.lacks = "a single OTA slot: see boards/esp32/README.md"
 
     # otadata
 
@@ -211,6 +226,23 @@ class Boot:
             raise StateError("not on trial")
         self._reverting = True
 
+    # Floors. An NVS that is full or damaged keeps none, and stops no update: the file system has
+    # them too.
+
+    @property
+    def root_floor(self):
+        return max(_kept("root"))
+
+    def raise_root_floor(self, version):
+        _keep("root", version)
+
+    @property
+    def seq_floor(self):
+        return max(_kept("seq"))
+
+    def raise_seq_floor(self, seq):
+        _keep("seq", seq)
+
     # Images
 
     def _header(self, slot):
@@ -278,6 +310,30 @@ class Boot:
             self._armed = False
         elif self._wdt:
             self._wdt.feed()
+
+
+def _kept(name):
+    """Return what the two places of a floor hold, 0 for nothing."""
+    values = []
+    for place in "01":
+        try:
+            values.append(NVS(_SPACE).get_i32(name + place))
+        except OSError:
+            values.append(0)
+    return values
+
+
+def _keep(name, value):
+    values = _kept(name)
+    value = min(value, _HIGHEST)
+    if value > max(values):
+        place = "01"[values[0] > values[1]]
+        try:
+            nvs = NVS(_SPACE)
+            nvs.set_i32(name + place, value)
+            nvs.commit()
+        except OSError:
+            pass
 
 
 def _crc(record):

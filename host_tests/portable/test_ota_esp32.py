@@ -150,6 +150,35 @@ class TestFacts(_Device):
             self.assertRaises(StateError, boot.revert)
             board.uninstall()
 
+    def test_a_board_without_a_spare_slot_says_why(self):
+        from ota_esp32 import Boot
+
+        self.assertIsNone(self.boot.lacks)
+        for rows, why in (
+            (table.FACTORY_4M, "no OTA slots"),
+            (table.SMALL_SINGLE, "a single OTA slot"),
+        ):
+            board = Board(Flash(4 << 20))
+            board.format(rows, IMAGES[1])
+            board.install()
+            self.addCleanup(board.uninstall)
+            board.power_on()
+            self.assertIn(why, Boot().lacks)
+
+    def test_trap_firmware_that_confirms_itself_gets_no_updates(self):
+        # Arduino Nano ESP32: every image is kept before Python runs, a bad one too.
+        import ota_esp32
+
+        real = ota_esp32.sys
+        machine_name = "Arduino Nano ESP32 with ESP32S3"
+        ota_esp32.sys = type("", (), {"implementation": type("", (), {"_machine": machine_name})})
+        try:
+            boot = ota_esp32.Boot()
+        finally:
+            ota_esp32.sys = real
+        self.assertIsNone(boot.spare)
+        self.assertIn("keeps any image", boot.lacks)
+
     def test_board_without_a_spare_slot_refuses(self):
         board = Board(Flash(4 << 20))
         board.format(table.FACTORY_4M, IMAGES[1])

@@ -4,7 +4,8 @@
 flash       strict NOR with torn operations and numbered cuts
 table       partition tables as bytes
 image       application images that esptool and the bootloader accept
-chip        Board: bootloader, esp32.Partition, machine
+nvs         non-volatile storage in it, entry by entry
+chip        Board: bootloader, esp32.Partition, esp32.NVS, machine
 device      a process of MicroPython that is a board
 supervisor  its power supply, watchdog and console
 """

@@ -12,7 +12,8 @@ offsets; abort() when the running slot is written; no check that a switch makes 
     board.reset()                # the next life
 
 The bootloader's rules: ESP-IDF bootloader_utility.c, bootloader_common.c; set_boot and confirm:
-esp_ota_ops.c; Partition: ports/esp32/esp32_partition.c; WDT: machine_wdt.c and task_wdt.c.
+esp_ota_ops.c; Partition: ports/esp32/esp32_partition.c; NVS: esp32_nvs.c; what happens at start:
+main.c; WDT: machine_wdt.c and task_wdt.c.
 """
 
 import binascii
@@ -20,7 +21,7 @@ import struct
 import sys
 import time
 
-from sim import image, table
+from sim import image, nvs, table
 from sim.flash import SECTOR, PowerCut
 
 NEW = 0
@@ -48,6 +49,7 @@ _NAMES = {
     _NOT_FOUND: "ESP_ERR_NOT_FOUND",
     _VALIDATE_FAILED: "ESP_ERR_OTA_VALIDATE_FAILED",
 }
+_NAMES.update(nvs.NAMES)
 _ENOENT = 2
 _EINVAL = 22
 
@@ -138,6 +140,7 @@ class Board:
       running   row of the partition that runs, or None before the first boot
       cause     what machine.reset_cause() answers
       log       lines that the bootloader printed, newest last
+      nvs       nvs.Storage of the partition "nvs", or None: there is none
       watchdog  the Watchdog
     """
 
@@ -150,6 +153,7 @@ class Board:
         self.running = None
         self.cause = PWRON_RESET
         self.log = []
+        self.nvs = None
         self.watchdog = Watchdog(self)
         self.clock_offset = 0
         self._verified = {}
@@ -167,13 +171,13 @@ class Board:
         self.cause = cause
         self.watchdog.clear()
         self._read_table()
-        if cause in (DEEPSLEEP_RESET, SOFT_RESET):
-            if running is not None:
-                self.running = self.row(running)
-            if self.running is not None:
-                return
-        self.running = None
-        self._bootloader()
+        goes_on = cause in (DEEPSLEEP_RESET, SOFT_RESET)
+        if goes_on and running is not None:
+            self.running = self.row(running)
+        if not goes_on or self.running is None:
+            self.running = None
+            self._bootloader()
+        self._start_nvs()
 
     def reset(self, cause=HARD_RESET):
         """Boot again without a power cut: machine.reset(), a watchdog, a panic, or waking."""
@@ -284,6 +288,12 @@ class Board:
         if end < self.flash.size and not [row for row in rows if row[4] in ("vfs", "ffat")]:
             rows.append((table.DATA, 0x81, end, self.flash.size - end, "vfs"))
         self.rows = rows
+
+    def _start_nvs(self):
+        rows = self.find(table.DATA, 2, "nvs")
+        self.nvs = nvs.Storage(self.flash, *rows[0][2:4]) if rows else None
+        if self.nvs:
+            self.nvs.load()
 
     def find(self, kind, subtype=0xFF, label=None):
         return [
@@ -634,6 +644,54 @@ class Partition:
             at += SECTOR
 
 
+class NVS:
+    """esp32.NVS: one namespace. What is set is in flash at once; `commit` has nothing to do."""
+
+    def __init__(self, namespace):
+        board = _current()
+        self._flash = board.flash
+        self._life = self._flash.lives
+        self._storage = board.nvs
+        if self._storage is None:
+            raise _esp_error(nvs.NOT_INITIALIZED)
+        self._space = self._do(self._storage.open, namespace)
+
+    def __repr__(self):
+        return "<NVS namespace>"
+
+    def set_i32(self, key, value):
+        if not -(1 << 31) <= value < 1 << 31:
+            raise OverflowError("overflow converting long int to machine word")
+        self._do(self._storage.set_i32, self._space, key, value)
+
+    def get_i32(self, key):
+        return self._do(self._storage.get_i32, self._space, key)
+
+    def set_blob(self, key, value):
+        self._do(self._storage.set_blob, self._space, key, bytes(value))
+
+    def get_blob(self, key, buf):
+        data = self._do(self._storage.get_blob, self._space, key)
+        if len(buf) < len(data):
+            raise _esp_error(nvs.INVALID_LENGTH)
+        buf[: len(data)] = data
+        return len(data)
+
+    def erase_key(self, key):
+        self._do(self._storage.erase_key, self._space, key)
+
+    def commit(self):
+        pass
+
+    def _do(self, function, *args):
+        if self._flash.lives != self._life:
+            raise PowerCut("an object of an earlier life")
+        try:
+            return function(*args)
+        except nvs.Error as error:
+            raise _esp_error(error.args[0])
+
+
 class WDT:
     """machine.WDT: the task watchdog. It cannot be stopped; made again it has a new timeout."""
 
@@ -675,6 +733,7 @@ class _Esp32:
     """The module `esp32`."""
 
     Partition = Partition
+    NVS = NVS
 
 
 class _Machine:
