@@ -5,7 +5,9 @@
      "more": [{"urls": …, "ca": …, "headers": …}, …], "hosts": {"github.com:443": port, …},
      "steps": [{"path": …, "start": 0, "end": null, "size": 4096, "stop": null}, …]}
 
-`hosts`: which port of this machine plays a host; then there are no others. Answers with one object per step: {"length", "count", "sha256"} or {"error", "args", "status"};
+`hosts`: which port of this machine plays a host; then there are no others.
+
+Answers with one object per step: {"length", "count", "sha256"} or {"error", "args", "status"};
 the pauses that were slept are in the last object, {"pauses": […]}. `stop`: close the body after
 so many bytes; `cancel_ms`: cancel the step after so long; `keep`: do not close the body.
 """
@@ -73,7 +75,7 @@ class Hosts:
         return getattr(socket, name)
 
     def getaddrinfo(self, host, port, *args, **kwargs):
-        port = self._hosts.get("{}:{}".format(host, port))
+        port = self._hosts.get(f"{host}:{port}")
         if port is None:
             raise OSError(-2)
         return self._getaddrinfo("127.0.0.1", port, *args, **kwargs)
