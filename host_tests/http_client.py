@@ -3,7 +3,7 @@
 
     {"urls": […], "ca": hex or null, "headers": […], "timeout_s": 1, "tries": 2,
      "more": [{"urls": …, "ca": …, "headers": …}, …], "hosts": {"github.com:443": port, …},
-     "steps": [{"path": …, "start": 0, "end": null, "size": 4096, "stop": null}, …]}
+     "steps": [{"path": …, "start": 0, "end": null, "size": 4096, "stop": null}, {"close": 1}]}
 
 `hosts`: which port of this machine plays a host; then there are no others.
 
@@ -50,6 +50,8 @@ async def step(http, order):
 
 async def attempt(http, order):
     try:
+        if "close" in order:
+            return await http.close()
         if "cancel_ms" in order:
             task = asyncio.create_task(step(http, order))
             await asyncio.sleep(order["cancel_ms"] / 1000)

@@ -240,6 +240,45 @@ def test_connection_to_the_storage_is_lost_and_its_url_has_expired(fetch, intern
     assert len(releases.front.requests) == 2
 
 
+def test_storage_that_fails_is_asked_once_for_each_way_through_the_front_door(fetch, internet):
+    """And when it has moved meanwhile, the front door knows."""
+    where = "one.example"
+
+    def front(connection, request):
+        say(connection, "302 Found", f"Location: https://{where}/1\r\n")
+
+    def one(connection, request):
+        nonlocal where
+        if len(servers_[1].requests) < 3:
+            return say(connection, "503 Service Unavailable")
+        if len(servers_[1].requests) == 3:
+            return connection.serve(CONTENT, request)
+        where = "two.example"
+        return connection.reset()
+
+    servers_ = [
+        internet.add("github.com", front),
+        internet.add("one.example", one),
+        internet.add("two.example", lambda c, r: c.serve(CONTENT, r)),
+    ]
+    results = fetch(
+        "https://github.com/a",
+        {"path": "f", "start": 1},
+        {"path": "f", "start": 2},
+        {"close": 1},
+        {"path": "f", "start": 3},
+        **internet.job(tries=3),
+    )
+    is_content(results[0], 1)
+    is_content(results[1], 2)
+    is_content(results[3], 3)
+    assert [len(server.requests) for server in servers_] == [
+        5,
+        5,
+        2,
+    ]  # a reset of a kept connection is no answer
+
+
 def test_token_follows_no_redirect_and_comes_back_to_its_host(fetch, internet):
     """Even when the way leads back to the host that may know it, and away again."""
 
@@ -443,9 +482,14 @@ def test_each_set_of_urls_keeps_its_ca_and_its_token(fetch, internet):
     has_no_token(second)
     assert {r.headers["x-two"] for r in second.requests} == {"2"}
     assert second.connections == 1  # which answered last is asked first
-    # A name that is vouched for by the other set's CA only is not believed.
-    del more[0]
+    # A name that is vouched for by the other set's CA only is not believed, nor a connection that
+    # was made while that CA was asked.
+    more[0]["ca"] = internet.ca.der.hex()
     is_refused(fetch("https://one.example/base", "f", **job)[0], None, 404)
+    twice = [{"urls": ["https://one.example/2"], "ca": other.der.hex()}]
+    requests = len(first.requests)
+    is_refused(fetch("https://one.example/base", "f", **{**job, "more": twice})[0], None, 404)
+    assert len(first.requests) == requests + 1
     assert third.requests == []
 
 
