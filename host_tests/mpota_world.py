@@ -18,7 +18,7 @@ from tuf.api.exceptions import DownloadHTTPError
 from tuf.ngclient import Updater
 from tuf.ngclient.fetcher import FetcherInterface
 
-from mpota import bootkeys, publish, release, rp2040, setup, verify
+from mpota import bootkeys, publish, release, rp2040, setup, sources, verify
 from mpota.repository import open_repository
 from mpota.workspace import KNOWN_BOARDS, Board, open_workspace
 from sim import image
@@ -182,7 +182,7 @@ class Client:
 
 def see(served, root, now=NOW):
     """What a device would say about the repository in the folder `served`."""
-    return verify.verify(verify.open_source(str(served), None), root, now)
+    return verify.verify(sources.open_source(str(served), None), root, now)
 
 
 NEVER = 1 << 30  # for `cut_at`: the same file operations, none of them cut

@@ -63,6 +63,7 @@ GOOD = {
     "init": "init --repo fresh --no-passphrase",
     "release": "release app.bin --version 2",
     "rollout": "rollout --percent 12.5 --group roof",
+    "settings": "settings --url https://updates.example.com/ --ca ca.pem --no-check",
     "publish": "publish www",
     "provision": "provision device --url https://updates.example.com/ --ca ca.pem",
     "verify": "verify",
@@ -387,7 +388,9 @@ def test_examples_of_the_helps_run_one_after_the_other(pico, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     clone(pico, tmp_path / "pico")
     monkeypatch.setenv(common.PASSPHRASE_ENV, "secret")
-    (tmp_path / "micropython.bin").write_bytes(build("1"))
+    monkeypatch.setenv("MPOTA_WIFI_PASSWORD", "secret")
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "main.py").write_text("print('hello')\n")
     shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
     for verb in cli.VERBS:
         program, *line = shlex.split(cli.command(verb).EXAMPLE)

@@ -15,7 +15,7 @@ import pytest
 from cryptography import x509
 from tuf.api.exceptions import RepositoryError
 
-from mpota import devtls, verify
+from mpota import devtls, sources, verify
 from mpota.cli import main
 from mpota.errors import MpotaError, RefusedError
 from mpota.repository import open_repository
@@ -263,7 +263,7 @@ def test_another_ca_does_not_open_the_server(server, tmp_path):
 
 
 def test_verify_works_over_https(server, two):
-    source = verify.open_source(server[0], Path(server[1]))
+    source = sources.open_source(server[0], Path(server[1]))
     assert not verify.verify(source, first_root(two[0]), NOW).problems
 
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from securesystemslib.signer import CryptoSigner
 
-from mpota import rollout, verify
+from mpota import rollout, sources, verify
 from mpota.cli import main
 from mpota.errors import MpotaError, RefusedError
 from mpota.repository import open_repository, serialize
@@ -221,4 +221,4 @@ def test_missing_root_is_exit_1(work, www, tmp_path):
 def test_empty_folder_is_not_taken_for_a_repository(work, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises((MpotaError, RefusedError)):
-        verify.verify(verify.open_source(str(tmp_path / "empty"), None), first_root(work), NOW)
+        verify.verify(sources.open_source(str(tmp_path / "empty"), None), first_root(work), NOW)

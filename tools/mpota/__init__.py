@@ -4,9 +4,10 @@
 Layers, each importing only those above it:
 
     errors names files     words, limits, one-line failures, writes that survive a cut
-    keys esp32 partitions  private keys; what an image says about itself
+    keys esp32 rp2040      private keys; what an image says about itself
+    mpycross library app   what a folder becomes on a device: an application with its library
     workspace repository   the working folder; the TUF metadata in it
-    setup release rollout refresh publish provision devtls serve verify
+    setup release rollout settings refresh publish provision devtls serve sources verify
                            one module for each thing that is done: plain functions that take values
                            and return facts, and never print, prompt or exit
     commands/              one thin module for each verb: arguments in, text or JSON out
