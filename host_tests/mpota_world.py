@@ -73,6 +73,34 @@ def make_release(workspace, version="1", path=None, now=NOW, keyring=None, **cha
     return release.publish_release(repository, made, what, keyring, now)
 
 
+APP = "panel"
+APP_IMAGE = "fw/panel/board/{}/app.img"
+APP_FILES = {"main.py": b"import shown\n", "shown.py": b"x = 1\n" * 900, "logo.bin": bytes(9000)}
+
+
+def make_both(folder, **changes):
+    """Make a repository with a firmware and an application product."""
+    return make(folder, apps=[APP], **changes)
+
+
+def make_app_release(workspace, version="1", files=None, now=NOW, custom=None, **changes):
+    """Release an application, `files` (path -> bytes) as they are."""
+    repository = open_repository(workspace)
+    what = wanted(version, product=APP, **changes)
+    tree = release.Tree(files or {**APP_FILES, "version.txt": version.encode()}, custom or {})
+    made = release.prepare_app(repository, what, tree)
+    return release.publish_release(repository, made, what, workspace.keyring(nobody), now)
+
+
+def put_files(folder, files):
+    """Write files (path -> bytes or text) below `folder` and return it."""
+    for path, data in files.items():
+        file = Path(folder) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data.encode() if isinstance(data, str) else data)
+    return Path(folder)
+
+
 PICO = "OTA_PICO"
 
 

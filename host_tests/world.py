@@ -5,7 +5,7 @@ and benches."""
 import json
 from datetime import datetime, timezone
 
-from mpota import release, rollout
+from mpota import names, release, rollout, settings
 from mpota.repository import open_repository
 from mpota.setup import init
 from mpota.workspace import Board, open_workspace
@@ -77,7 +77,22 @@ class World:
             made = release.prepare_again(repository, what)
             return release.publish_release(repository, made, what, self.keyring(), self.now)
 
-    def roll_out(self, product=PRODUCT, **settings):
+    def sign_settings(self, urls, ca=None, product=None, channel="stable"):
+        """Sign base URLs and CA certificates (DER) for devices. Return the Signed."""
+        product = product or self.app or PRODUCT
+        content = settings.document([names.base_url(url, allow_http=True) for url in urls], ca)
+        with self.workspace.lock():
+            repository = open_repository(self.workspace)
+            return settings.sign(
+                repository,
+                self.keyring(),
+                self.now,
+                products=[product],
+                channels=[channel],
+                content=content,
+            )
+
+    def roll_out(self, product=PRODUCT, **changes):
         """Change the rollout: percent, groups, halt, not_before, retry (mpota.rollout.Change)."""
         with self.workspace.lock():
             repository = open_repository(self.workspace)
@@ -89,7 +104,7 @@ class World:
                 board=BOARD,
                 channel="stable",
                 version=None,
-                what=rollout.Change(**settings),
+                what=rollout.Change(**changes),
             )
 
     def config(self, urls=(), **more):
