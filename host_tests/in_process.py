@@ -130,11 +130,23 @@ class Balky(Store):
 
 
 class Hands(Clock):
-    """A clock that a test sets: `claims` (UTC) and `uptime_s`."""
+    """A clock that a test sets: `claims` (UTC), `uptime_s`, and what an NTP server would say.
+
+    ntp      UTC string, an exception, or None: there is no server; `asked` counts
+    """
 
     def __init__(self, claims):
         self.claims = claims
         self.uptime_s = 0
+        self.ntp = None
+        self.asked = 0
+
+    async def ask(self):
+        self.asked += 1
+        if isinstance(self.ntp, Exception):
+            raise self.ntp
+        self.claims = self.ntp or self.claims
+        return self.ntp is not None
 
     def utc(self):
         return self.claims
@@ -179,8 +191,7 @@ class Device:
         from ota_esp32 import Boot
 
         self.boot = Boot()
-        facts = dict(self.facts, chip=self.boot.chip, id=self.boot.device_id)
-        self.product = Product(self.boot, facts, self.store)
+        self.product = Product(self.boot, self.facts, self.store)
         self.trust = Client(self.store, self._open_root)
         self.updater = Updater(
             [self.product], self.source, self.store, self.trust, self.clock, self._note
@@ -218,6 +229,11 @@ class Device:
         for at in range(0, length, 4096):
             self.boot.spare.readinto(at // 4096, memoryview(held)[at : at + 4096])
         return bytes(held)
+
+    def slots(self):
+        """Return a number that changes when something is written to a slot, or to otadata."""
+        rows = [row for row in self.board.rows if row[0] == table.APP or row[4] == "otadata"]
+        return sum(self.flash.generation(row[2], row[3]) for row in rows)
 
     def status(self):
         return self.updater.status()

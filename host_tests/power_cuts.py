@@ -130,8 +130,6 @@ class Device:
             "channel": config["channel"],
             "groups": [],
             "kind": "firmware",
-            "chip": boot.chip,
-            "id": boot.device_id,
             "library": "source",
         }
         store = Store("/flash/ota-state")

@@ -27,7 +27,15 @@ EVERYONES = "ota.const"
 # Layer of a file by the longest prefix of its path: modules of ours that it may import, others
 # (None: any), and what it may do or import beyond that, with the reason.
 PURE = ("ota.errors", "ota.trust", "ota.image", "ota.offer", "ota_ed25519")
-STORY = (*PURE, "ota.product", "ota.state", "ota.trial", "ota.updater", "ota.watch")
+STORY = (
+    *PURE,
+    "ota.product",
+    "ota.settings",
+    "ota.state",
+    "ota.trial",
+    "ota.updater",
+    "ota.watch",
+)
 LAYERS = {
     "lib/ota/errors.py": {"ours": (), "other": set()},
     "lib/ota/ports.py": {"ours": ("ota.errors",), "other": set()},
@@ -47,14 +55,19 @@ LAYERS = {
     },
     "boards/": {"ours": ("ota.errors", "ota.ports"), "other": None},
     "boards/rp2040/": {"ours": ("ota.errors", "ota.ports", "ota_ed25519"), "other": None},
+    # boot.py and main.py of the root, and applications.
+    "boards/app/": {"ours": ("ota",), "other": None},
     # What a board runs first, like a boot.py of the user's.
+    "boards/esp32/_boot.py": {"ours": ("ota", "ota_esp32"), "other": None},
     "boards/rp2040/_boot.py": {"ours": ("ota", "ota_rp2"), "other": None},
     "lib/ota/wiring.py": {"ours": (*STORY, "ota.adapters", "ota_esp32", "ota_rp2"), "other": None},
     # Loads public names lazily, and has the plain calls around the asynchronous ones.
     "lib/ota/__init__.py": {
-        "ours": (*STORY, "ota.wiring"),
+        "ours": (*STORY, "ota.running", "ota.wiring"),
         "other": {"asyncio", "sys", "__import__"},
     },
+    # What main.py of the root calls: it starts the application.
+    "lib/ota/running.py": {"ours": (*STORY, "ota.adapters", "ota.wiring"), "other": None},
     # Updater.from_config() is the public door to the wiring: only inside that function, so that
     # importing the story joins nothing.
     "lib/ota/updater.py": {"ours": STORY, "other": ACTING, "inside": {"ota.wiring.from_config"}},

@@ -347,6 +347,13 @@ class Boot:
     def root_floor(self):
         return max(self._floor(0), self._floor(1))
 
+    @property
+    def seq_floor(self):
+        return self.counter
+
+    def raise_seq_floor(self, seq):
+        """Nothing to do: the record of the image that was confirmed holds its `minseq`."""
+
     def raise_root_floor(self, version):
         """Keep a higher version. It replaces the lower of two, so a cut leaves the other one."""
         if version > self.root_floor:

@@ -4,6 +4,7 @@
     import ota
 
     ota.guard()                          boot.py: arms the watchdog of a trial
+    ota.run()                            main.py on the root: starts the application of the tree
     updater = ota.Updater.from_config()  main.py: settle, update, watch, status
 
 Without asyncio: `ota.settle(healthy)`, `ota.update()`, `ota.status()` block and do the same.
@@ -28,11 +29,26 @@ def __getattr__(name):
 def guard(folder="/ota-state"):
     """Call first in boot.py: on trial, arm a watchdog that ends at the trial's deadline.
 
+    On trial may be the firmware or, where there are trees, the application.
+
     The deadline is `trial_s` of the configuration, 300 seconds if there is none to be read.
     """
     from ota.wiring import guard as run
 
     run(folder)
+
+
+def run(folder="/ota-state"):
+    """Run main.py (or main.mpy) of the application's tree, as `__main__`, in its folder.
+
+    An exception on trial rejects what is on trial and resets the chip. Later one passes, as from
+    any main.py, unless the application's files are damaged and those of the other tree are not:
+    then that one is switched back to, and the chip is reset. KeyboardInterrupt and SystemExit
+    always pass.
+    """
+    from ota.running import run as start
+
+    start(folder)
 
 
 def settle(healthy, within_s=120, folder="/ota-state"):

@@ -48,6 +48,8 @@ class Boot:
       boot_keys       how many keys the bootloader checks images with; None where it is not ours
       root_floor      version below which no root is trusted, whatever the file system has lost;
                       0 where it cannot be kept
+      seq_floor       the same for `minseq`: no image with a lower `seq` is installed
+      lacks           why `spare` is None, in words; None where it is not
       on_trial        True while the running image still has to be confirmed
       switch_pending  True after `try_next` or `revert` until the hard reset
     """
@@ -85,6 +87,9 @@ class Boot:
 
     def raise_root_floor(self, version):
         """Keep a higher `root_floor`, outside the file system. After a cut the old or the new."""
+
+    def raise_seq_floor(self, seq):
+        """Keep a higher `seq_floor`, in the same way. Never raises: floors are in records too."""
 
     def arm(self, ms):
         """Start, or restart with a new length, a watchdog that resets the chip in `ms`.

@@ -9,16 +9,20 @@ import ota.state as state
 
 
 class Product:
-    """`boot`: ports.Boot. `device`: the facts that ota.offer compares; see there.
+    """`boot`: ports.Boot. `device`: dict of product, kind ("firmware" or "app"), board, channel,
+    groups (list), utc (a time that has surely passed, or ""), and what ota.offer.fits wants to
+    know besides what the Boot tells.
 
-    Attributes: `name`, `kind` ("firmware" or "app"), `boot`, `device`.
+    Attributes: `name`, `kind`, `boot`, `device`.
     """
 
     def __init__(self, boot, device, store):
         self.name = device["product"]
         self.kind = device["kind"]
         self.boot = boot
-        self.device = device
+        self.device = dict(
+            device, chip=boot.chip, slot=boot.slot, counter=boot.counter, id=boot.device_id
+        )
         self._store = store
         self._record = "update-app" if self.kind == "app" else "update"
 

@@ -106,7 +106,8 @@ def look_back(product):
     running = boot.identity(boot.running)
     spare = boot.identity(boot.spare) if boot.spare else None
     _, minseq, version, _ = state.image(memory, running)
-    memory["minseq"] = max(memory["minseq"], minseq)
+    # What the board keeps outside the file system outlives a lost one.
+    memory["minseq"] = max(memory["minseq"], minseq, boot.seq_floor)
     trial = memory["trial"]
     if trial and trial["identity"] == running:
         memory["trial"] = None
@@ -120,6 +121,7 @@ def look_back(product):
         }
     if memory != before:
         product.save(memory)
+    boot.raise_seq_floor(memory["minseq"])
     if spare and state.image(memory, spare)[0] < memory["minseq"]:
         boot.spare.erase(0)
 

@@ -15,7 +15,7 @@ import ota.offer as offer
 import ota.state as state
 import ota.trial as trial
 from ota import const
-from ota.errors import ClockError, FetchError, ImageError, StateError, TrustError
+from ota.errors import ClockError, FetchError, ImageError, OtaError, StateError, TrustError
 
 UP_TO_DATE = "up to date"
 READY = "ready"  # the next hard reset boots the new image, on trial
@@ -25,6 +25,7 @@ DOWNLOADING = "downloading"
 TROUBLE = "trouble"  # `watch` only: an OtaError; it tries again by itself
 
 _FILE_LIST_MAX = const(65536)  # bytes of an application's list
+_UNSET = const("2025-01-01T00:00:00Z")  # a clock before this was never set: 1970, 2000, 2021
 
 
 class Event:
@@ -60,12 +61,16 @@ class Event:
 class Updater:
     """One updater for all products on this device: the firmware, an application, or both."""
 
-    def __init__(self, products, fetcher, store, trust, clock, log=None):
+    def __init__(
+        self, products, fetcher, store, trust, clock, log=None, make_fetcher=None, about=()
+    ):
         """Join the parts.
 
         products: list of ota.product.Product, firmware first
         fetcher, store: ports.py; trust: ota.trust.client.Client; clock: adapters.clock
         log: called with a constant text and facts, for the owner's eyes
+        make_fetcher: wiring.Sources, for settings over the air; None: there are none
+        about: further facts for `status`, a dict
         """
         # The one block buffer, allocated first: later the heap may have no room of that length.
         self._buf = memoryview(bytearray(offer.BLOCK))
@@ -75,10 +80,13 @@ class Updater:
         self._trust = trust
         self._clock = clock
         self._log = log or _silent
+        self._make_fetcher = make_fetcher
+        self._about = about
         self._busy = False
-        self._booted_at = max(
-            max(product.load()["utc"], product.device.get("utc", "")) for product in products
-        )
+        self._booted_at = _UNSET
+        for product in products:
+            for utc in (product.load()["utc"], product.device.get("utc", "")):
+                self._booted_at = max(self._booted_at, utc)
 
     @classmethod
     def from_config(cls, path="/ota-state", log=None, fetcher=None):
@@ -135,22 +143,27 @@ class Updater:
 
     def status(self):
         """Return a dict: product, kind, version, seq, identity, on_trial, switch_pending, minseq,
-        last, boot_keys, utc, verifier, app.
+        last, boot_keys, utc, verifier, urls, loaded_from, shadowed, app.
 
         boot_keys: how many keys the bootloader knows that images may be signed with; None if it
         is not one of ours. 0: it checks images for damage, not for signatures.
         verifier: "native" or "python", what checks signatures of metadata.
+        urls: the servers in the order in which they are asked.
+        loaded_from: the folder that `ota` was loaded from, or "frozen"; shadowed: None, or the
+        folder that it should have come from.
         app: None, or if the device has firmware and application: a dict of the application's
         product to last, while these keys here are the firmware's.
         """
         from ota.trust.keys import native
 
         found = [product.status() for product in self._products]
+        found[0].update(self._about)
         found[0].update(
             {
                 "boot_keys": self._products[0].boot.boot_keys,
                 "utc": self._certain(),
                 "verifier": "native" if native else "python",
+                "urls": self._make_fetcher.urls if self._make_fetcher else [],
                 "app": found[1] if len(found) > 1 else None,
             }
         )
@@ -178,6 +191,9 @@ class Updater:
                 except (TrustError, ImageError) as error:
                     # This source lies, or lags behind: another one may have it right.
                     if not self._fetcher.skip():
+                        if type(error) is ClockError and len(error.args) == 1:
+                            # A certificate's dates do not fit: say what the clock claims.
+                            raise ClockError(error.args[0], "by the clock", self._clock.utc())
                         raise
                     self._log("turning to another source", error)
         finally:
@@ -189,6 +205,8 @@ class Updater:
     async def _bring_one(self, report, consent, should_continue):
         """Bring the release of the first product that has one. If none has, say why."""
         now = await self._refresh()
+        if await self._follow_settings():
+            now = await self._refresh()
         answer = None
         for product in self._products:
             try:
@@ -204,13 +222,69 @@ class Updater:
         certain = self._certain()
         claimed = self._clock.utc()
         if claimed < certain and self._fetcher.needs_clock:
-            raise ClockError("the clock is behind what is certain: set it", claimed, certain)
+            claimed = await self._ask_time(certain)
         now = max(claimed, certain)
         await self._follow(self._trust.refresh(certain, now))
         # The first product's, which is the firmware's where there is one, keeps what both need.
         self._products[0].boot.raise_root_floor(self._trust.root_version)
         self._remember_time(self._certain())
         return now
+
+    async def _ask_time(self, certain):
+        """Have the clock set, which is behind what is certain. Return what it claims then.
+
+        Nobody is asked for the time but for a clock that is surely wrong: whoever can forge the
+        answer could turn a good clock back to when a stolen certificate was valid.
+        """
+        try:
+            await self._clock.ask()
+        except OtaError as error:
+            self._log("no time from the NTP server", error)
+        claimed = self._clock.utc()
+        if claimed < certain:
+            raise ClockError("the clock is behind what is certain: set it", claimed, certain)
+        return claimed
+
+    async def _follow_settings(self):
+        """Adopt the settings that the owner has released, if they work. Trouble is only logged.
+
+        Returns whether another server was asked meanwhile, so that metadata must be read again.
+        """
+        product = self._products[-1]
+        target = await self._follow(
+            self._trust.find(
+                "fw/{}/settings/{}/settings.json".format(product.name, product.device["channel"])
+            )
+        )
+        if target is None or self._make_fetcher is None:
+            return False
+        from ota.settings import Settings
+
+        settings = Settings(self._store)
+        if settings.is_adopted(target):
+            return False
+        before = self._fetcher
+        try:
+            document = settings.propose(target, product.name)
+            await self._fetch_target(target, document)
+            proposed = settings.proposed()
+            await before.close()
+            self._fetcher = self._make_fetcher([proposed], alone=True)
+            # One complete check: metadata, and the same file once more.
+            await self._refresh()
+            await self._fetch_target(target, document)
+            settings.proposed()
+            settings.adopt()
+            await self._fetcher.close()
+            before = self._make_fetcher(settings.sets())
+            self._log("settings adopted", settings.seq)
+        except OtaError as error:
+            self._log("settings are not adopted", error)
+        finally:
+            if self._fetcher is not before:
+                await self._fetcher.close()
+                self._fetcher = before
+        return True
 
     async def _bring(self, product, now, report, consent, should_continue):
         """Check, ask, install, switch. Raises NotOffered with the reason, or OtaError."""
@@ -319,8 +393,7 @@ class Updater:
 
     def _certain(self):
         """Return a UTC string that has surely passed: no clock of the device enters it."""
-        booted_at = self._booted_at
-        return max(self._clock.later(booted_at) if booted_at else "", self._trust.issued or "")
+        return max(self._clock.later(self._booted_at), self._trust.issued or "")
 
     def _remember_time(self, certain):
         """Persist the floor of time, once a day at most."""

@@ -6,97 +6,190 @@ import json
 import os
 import sys
 
+from ota import const
 from ota.errors import StateError
 
 _TRIAL_S = 300  # time for an application to come up and prove itself when nothing else is said
 
+# Native code by the number in sys.implementation._mpy (MicroPython, py/persistentcode.h), from 1.
+_ARCHS = const(
+    "x86 x64 armv6 armv6m armv7m armv7em armv7emsp armv7emdp xtensa xtensawin rv32imc rv64imc"
+)
+
 
 def board():
-    """Return the Boot of the chip this runs on."""
-    if sys.platform == "esp32":
-        from ota_esp32 import Boot
-    elif sys.platform == "rp2":
-        try:
+    """Return the Boot of the firmware's slots. Raises StateError where there can be none."""
+    try:
+        if sys.platform == "esp32":
+            from ota_esp32 import Boot
+        elif sys.platform == "rp2":
             from ota_rp2 import Boot
-        except ImportError:
-            raise StateError("stock firmware: only application updates are possible on it")
-    else:
-        raise StateError("no update support for this platform", sys.platform)
+        else:
+            raise StateError("this platform takes application updates only", sys.platform)
+    except ImportError:
+        raise StateError("stock firmware: only application updates are possible on it")
     return Boot()
+
+
+def trees(folder, firmware):
+    """Return the Boot of the application's trees, which lie beside `folder`.
+
+    `firmware`: the Boot of the slots, which keeps floors and has the watchdog, or None.
+    """
+    from ota.adapters.appdir import Boot
+
+    return Boot(_root(folder), folder, firmware)
+
+
+def boots(folder):
+    """Return the Boots of this device: (of the slots or None, of the trees or None)."""
+    try:
+        os.stat(_root(folder))
+    except OSError:
+        return board(), None
+    try:
+        firmware = board()
+    except StateError:
+        firmware = None
+    return firmware, trees(folder, firmware)
 
 
 def guard(folder):
     """See ota.guard."""
     import ota.trial as trial
 
-    boot = board()
-    if boot.on_trial:
-        # First the watchdog, with a length that needs no file; then the one that the owner chose.
-        trial.guard(boot, _TRIAL_S)
-        try:
-            trial_s = _config(folder).get("trial_s")
-        except StateError:
-            return  # a trial with a broken file system is watched all the same
-        if type(trial_s) is int and trial_s > 0:
-            trial.guard(boot, trial_s)
+    for boot in boots(folder):
+        if boot and boot.on_trial:
+            # First the watchdog, with a length that needs no file; then the owner's.
+            trial.guard(boot, _TRIAL_S)
+            try:
+                trial_s = config(folder).get("trial_s")
+            except StateError:
+                continue  # a trial with a broken file system is watched all the same
+            if type(trial_s) is int and trial_s > 0:
+                trial.guard(boot, trial_s)
 
 
 def from_config(updater, folder, log, fetcher=None):
     """Return `updater` (the class) over the parts that `folder`/config.json names."""
     from ota.adapters.clock import Clock
     from ota.adapters.store import Store
-    from ota.product import Product
     from ota.trust.client import Client
 
     device = {"groups": [], "utc": "", "headers": {}}
-    device.update(_config(folder))
-    for key in ("product", "board", "channel", "urls"):
+    device.update(config(folder))
+    if not device.get("app") and not device.get("product"):
+        raise StateError("configuration lacks", "product or app")
+    for key in ("board", "channel", "urls"):
         if not device.get(key) and (key != "urls" or not fetcher):
             raise StateError("configuration lacks", key)
-    fetcher = fetcher or _http(folder, device)
+    store = Store(folder)
+    sources = None if fetcher else Sources(folder, device)
     _open(folder, "root.json").close()
+    fetcher = fetcher or sources(_adopted(store))
     try:
         os.mkdir(folder)
     except OSError:
         pass  # it is there, unless the file system is new
-    store = Store(folder)
-    boot = board()
+    found = products(folder, device, store)
+    boot = found[0].boot
     trust = Client(store, lambda: _open(folder, "root.json"), root_floor=boot.root_floor)
-    device["kind"] = "firmware"
-    device["chip"] = boot.chip
-    device["slot"] = boot.slot
-    device["counter"] = boot.counter
-    device["id"] = boot.device_id
-    device["library"] = _library()
-    return updater([Product(boot, device, store)], fetcher, store, trust, Clock(), log)
+    about = {"loaded_from": _loaded_from(), "shadowed": _shadowed(found[-1].boot)}
+    if about["shadowed"] and log:
+        log("ota is not loaded from where it should be", about["loaded_from"], about["shadowed"])
+    clock = Clock(device.get("ntp"))
+    return updater(found, fetcher, store, trust, clock, log, make_fetcher=sources, about=about)
 
 
-def _http(folder, device):
+def products(folder, device, store):
+    """Return the Products of a device, firmware first. Raises StateError if it cannot have one."""
+    from ota.product import Product
+
+    found = []
+    firmware = None
     try:
-        import socket  # noqa: F401
-    except ImportError:
-        raise StateError("no network in this firmware: give from_config a fetcher")
-    from ota.adapters.http import Http
+        firmware = board()
+    except StateError:
+        if device.get("product"):
+            raise
+    if device.get("product"):
+        facts = dict(device, kind="firmware", library=_library())
+        found.append(Product(firmware, facts, store))
+    if device.get("app"):
+        mpy = getattr(sys.implementation, "_mpy", 0)
+        facts = dict(device, kind="app", product=device["app"])
+        facts["mpy"] = _version(mpy) if mpy else None
+        facts["arch"] = _archs(mpy)
+        found.append(Product(trees(folder, firmware), facts, store))
+    return found
 
-    ca = None
-    if device.get("ca"):
-        with _open(folder, device["ca"]) as file:
-            ca = file.read()
-    try:
-        return Http(device["urls"], ca=ca, headers=device["headers"].items())
-    except ValueError as error:
-        raise StateError("configuration is wrong", error)
+
+class Sources:
+    """Makes the fetcher of a device: sources(adopted settings) -> Fetcher.
+
+    The owner's own servers, those in config.json, are asked last. The `headers` there may hold a
+    token: they go to the servers that are named there and to no other.
+    """
+
+    def __init__(self, folder, device):
+        self._folder = folder
+        self._urls = device["urls"]
+        self._ca = device.get("ca")
+        self._headers = device["headers"].items()
+        self.urls = []  # of the fetcher that was made last, in the order in which they are asked
+
+    def __call__(self, adopted, alone=False):
+        """`adopted`: list of (URLs, CA certificates or None: those of config.json).
+
+        alone: ask nobody else, and not for long.
+        """
+        try:
+            import socket  # noqa: F401
+        except ImportError:
+            raise StateError("no network in this firmware: give from_config a fetcher")
+        from ota.adapters.http import Http
+
+        ca = None
+        if self._ca:
+            with _open(self._folder, self._ca) as file:
+                ca = file.read()
+        known = [_server(url) for url in self._urls]
+        adopted = list(adopted)
+        if not alone:
+            adopted.append((self._urls, ca))
+            self.urls = [url for urls, _ in adopted for url in urls]
+        try:
+            http = Http([], tries=2 if alone else 4)
+            for urls, own in adopted:
+                for url in urls:
+                    http.add([url], own or ca, self._headers if _server(url) in known else ())
+        except ValueError as error:
+            raise StateError("configuration is wrong", error)
+        return http
 
 
-def _config(folder):
+def _server(url):
+    return "/".join(url.split("/")[:3]).lower()
+
+
+def _adopted(store):
+    if not store.load("settings"):
+        return ()
+    from ota.settings import Settings
+
+    return Settings(store).sets()
+
+
+def config(folder):
+    """Return config.json as a dict. Raises StateError."""
     with _open(folder, "config.json") as file:
         try:
-            config = json.load(file)
+            found = json.load(file)
         except ValueError:
-            config = None
-    if type(config) is not dict:
+            found = None
+    if type(found) is not dict:
         raise StateError("configuration is not JSON", folder + "/config.json")
-    return config
+    return found
 
 
 def _open(folder, name):
@@ -113,10 +206,58 @@ def _open(folder, name):
         raise StateError("missing: run mpota provision", folder + "/" + name)
 
 
+def _root(folder):
+    """Return the folder of the trees: /ota-app beside /ota-state."""
+    return folder.rpartition("/")[0] + "/ota-app"
+
+
+def _loaded_from():
+    """Return the folder that this library was loaded from, or "frozen"."""
+    path = globals().get("__file__", "")
+    if path[:1] != "/":
+        # What is frozen has a name without a folder of the file system; and so has what was found
+        # through the current folder.
+        try:
+            os.stat(path)
+        except OSError:
+            return "frozen"
+        path = os.getcwd().rstrip("/") + "/" + path
+    return path.rpartition("/")[0]
+
+
+def _shadowed(boot):
+    """Return where the library should have been loaded from, if it was not; else None.
+
+    boot.py puts the running tree first into sys.path; in the root of the file system a folder of
+    this name is found before what is frozen and before /lib.
+    """
+    found = _loaded_from()
+    expected = getattr(boot.running, "path", "") + "/lib/ota"
+    if found in ("frozen", expected):
+        return None
+    if boot.chip is None:  # an application
+        try:
+            os.stat(expected)
+            return expected
+        except OSError:
+            pass  # it does without a library of its own
+    return "/lib/ota" if found == "/ota" else None
+
+
 def _library():
     """Tell in which form this library is here: "source", a .mpy version, or "frozen"."""
-    path = globals().get("__file__", "")
-    if path.endswith(".py"):
-        return "source" if "/" in path else "frozen"
-    mpy = getattr(sys.implementation, "_mpy", 0)
-    return "{}.{}".format(mpy & 0xFF, mpy >> 8 & 3) if path.endswith(".mpy") else "frozen"
+    if _loaded_from() == "frozen":
+        return "frozen"
+    return _version(sys.implementation._mpy) if __file__.endswith(".mpy") else "source"
+
+
+def _version(mpy):
+    return "{}.{}".format(mpy & 0xFF, mpy >> 8 & 3)
+
+
+def _archs(mpy):
+    """Return the names of the native code that loads here."""
+    last = mpy >> 10 & 15
+    # A Thumb core takes the code of every smaller one.
+    first = 4 if 4 <= last <= 8 else last
+    return _ARCHS.split()[first - 1 : last] if last else ()

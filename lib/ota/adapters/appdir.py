@@ -198,6 +198,8 @@ class Boot:
     image_name = "app.img"
     counter = 0
     boot_keys = None
+    seq_floor = 0
+    lacks = None
 
     def __init__(self, root="/ota-app", state="/ota-state", board=None):
         self._store = Store(state)
@@ -231,6 +233,9 @@ class Boot:
     def raise_root_floor(self, version):
         if self._board:
             self._board.raise_root_floor(version)
+
+    def raise_seq_floor(self, seq):
+        """The board's floor is the firmware's; an application's lies in the Store alone."""
 
     # The record
 

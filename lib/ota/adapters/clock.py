@@ -8,15 +8,35 @@ the port's epoch.
 
 import time
 
+from ota.errors import StateError
+
 
 class Clock:
-    def __init__(self):
+    """`ntp`: host to ask for the time of day when it is not known, or None: nobody is asked."""
+
+    def __init__(self, ntp=None):
+        self._ntp = ntp
         self._uptime_ms = 0
         self._ticks = _ticks_ms()
 
     def utc(self):
         """Return what the clock claims, as a UTC string. Unset clocks claim 1970, 2000 or 2021."""
         return _text(time.gmtime())
+
+    async def ask(self):
+        """Set the board's clock from the NTP server. Return whether there is one.
+
+        The answer is a claim as well: whoever is on the way can forge it. Raises FetchError.
+        """
+        if not self._ntp:
+            return False
+        from ota.adapters.ntp import now, set_rtc
+
+        try:
+            set_rtc(await now(self._ntp))
+        except ValueError as error:
+            raise StateError("configuration is wrong", "ntp", error)
+        return True
 
     def later(self, utc):
         """Return `utc` plus the time for which this object surely has existed.
