@@ -10,7 +10,8 @@ export PYTHON MICROPYTHON MICROPYTHON32 MPY_CROSS MPY_DIR MPY_DIR_NEWER DEBIAN_M
 BIN := build/bin
 VENV := build/venv/bin
 PYTEST := $(VENV)/python -m pytest
-DEVICE := $(shell find lib boards -name '*.py' -not -path '*/boot/*' -not -name manifest.py)
+DEVICE := $(shell find lib boards -name '*.py' -not -path '*/boot/*' -not -name manifest.py \
+    -not -name partitions.py)
 RECIPE := tools/setup/lib.sh build/.choice
 
 .PHONY: help

@@ -22,8 +22,9 @@ FOLDER = "lib/ota/adapters/folder.py"
 def _device_files() -> tuple[str, ...]:
     """Every Python file that a board may hold, relative to the root."""
     found = [path for folder in ("lib", "boards") for path in (REPO / folder).rglob("*.py")]
-    # A manifest says what to freeze, `boot` is how a bootloader is built: both run on the host.
-    found = [path for path in found if path.name != "manifest.py" and path.parent.name != "boot"]
+    # `boot` is how a bootloader is built, a manifest what to freeze: such files run on the host.
+    host = ("manifest.py", "partitions.py")
+    found = [path for path in found if path.name not in host and path.parent.name != "boot"]
     return tuple(sorted(path.relative_to(REPO).as_posix() for path in found))
 
 

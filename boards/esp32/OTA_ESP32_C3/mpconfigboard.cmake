@@ -1,0 +1,4 @@
+# SPDX-License-Identifier: MIT
+# ESP32-C3 modules with 4 MB of flash and two slots; variant FLASH_8M for those with 8 MB or more.
+include(${CMAKE_SOURCE_DIR}/boards/ESP32_GENERIC_C3/mpconfigboard.cmake)
+include(${CMAKE_CURRENT_LIST_DIR}/../two_slots.cmake)
