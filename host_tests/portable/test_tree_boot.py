@@ -9,13 +9,12 @@ import os
 import sys
 import unittest
 
+from test_tree import BLOCK, FILES, image, listed, noise, parse
+
 from ota.adapters.appdir import Boot
 from ota.adapters.store import Store
 from ota.errors import ImageError, StateError, StoreError
 from ota.image.tree import LIST, TreeInstall
-from test_tree import BLOCK, FILES, image, listed, noise, parse
-
-HERE = __file__.rpartition("/")[0] or "."
 
 
 def remove(path):
