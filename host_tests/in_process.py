@@ -5,8 +5,12 @@
     event = device.update()                            Updater.update, to its end
     device.reset()                                     machine.reset(): the next life
 
+    device = Device(..., app={"main.py": "..."})       with an application in two trees as well
+    device = Device(..., content=None, app={...})      with nothing else
+
 The repository is read by `Source`, a folder that counts, lies and waits as a test wants. What
-outlives a life is the flash and the store's folder. `close` gives `esp32` and `machine` back.
+outlives a life is the flash and the device's folder: `state` is /ota-state there, `ota-app` is
+/ota-app. `close` gives `esp32` and `machine` back.
 """
 
 import asyncio
@@ -15,7 +19,9 @@ import gc
 import shutil
 from io import BytesIO
 
+from mpota import app as applications
 from mpota.workspace import open_workspace
+from ota.adapters import appdir
 from ota.adapters.clock import Clock, shift
 from ota.adapters.folder import Folder
 from ota.adapters.store import Store
@@ -24,7 +30,7 @@ from ota.product import Product
 from ota.trust.client import Client
 from ota.updater import Updater
 from sim import image, table
-from sim.chip import Board, HardReset
+from sim.chip import SOFT_RESET, Board, HardReset
 from sim.flash import Flash
 
 LENGTH = 20000  # of an image: five blocks, the last one not full
@@ -84,7 +90,9 @@ class Source(Folder):
     def blocks(self):
         """Return (start, end) of every request for a part of an image."""
         return [
-            (start, end) for path, start, end in self.requests if path.endswith("firmware.bin")
+            (start, end)
+            for path, start, end in self.requests
+            if path.endswith(("firmware.bin", "app.img"))
         ]
 
 
@@ -156,7 +164,7 @@ class Hands(Clock):
 
 
 class Device:
-    def __init__(self, folder, world, content, source=None, rows=table.SMALL, **facts):
+    def __init__(self, folder, world, content, source=None, rows=table.SMALL, app=None, **facts):
         self.folder = folder
         # The library collects garbage often, which takes a test longer than all the rest: leave
         # out what pytest and the host tool hold.
@@ -166,7 +174,7 @@ class Device:
         self.root = world.root
         self.now = world.now.strftime("%Y-%m-%dT%H:%M:%SZ")
         self.facts = {
-            "product": "thermo",
+            "product": "thermo" if content else None,
             "board": "devkit",
             "channel": "stable",
             "groups": [],
@@ -175,13 +183,22 @@ class Device:
             "utc": self.now,
         }
         self.facts.update(facts)
+        self.app = app and {
+            **self.facts,
+            "product": "display",
+            "kind": "app",
+            "mpy": "6.3",
+            "arch": ("xtensawin",),
+        }
+        if app:
+            self.write_tree("a", app)
         self.clock = Hands(self.now)
         self.store = Balky(str(folder / "state"))
         self.log = []
         self.flash = Flash(table.SMALL_SIZE)
         self.flash.strict = True
         self.board = Board(self.flash)
-        self.board.format(rows, content)
+        self.board.format(rows, content or build("stock"))
         self.start()
 
     def start(self, cause=1):
@@ -191,12 +208,47 @@ class Device:
         from ota_esp32 import Boot
 
         self.boot = Boot()
-        self.product = Product(self.boot, self.facts, self.store)
+        products = []
+        if self.facts["product"]:
+            self.product = Product(self.boot, self.facts, self.store)
+            products.append(self.product)
+        if self.app:
+            if cause != SOFT_RESET:
+                self._choose_tree()
+            folder = str(self.folder)
+            self.trees = appdir.Boot(folder + "/ota-app", folder + "/state", self.boot)
+            self.application = Product(self.trees, self.app, self.store)
+            products.append(self.application)
         self.trust = Client(self.store, self._open_root)
         self.updater = Updater(
-            [self.product], self.source, self.store, self.trust, self.clock, self._note
+            products, self.source, self.store, self.trust, self.clock, self._note
         )
         return self
+
+    def _choose_tree(self):
+        """Do what boards/app/boot.py does after a hard reset."""
+        record = self.store.load("tree") or b"aV"
+        if record[1:] == b"N":
+            self.store.save("tree", record[:1] + b"P")
+        elif record[1:] == b"P":
+            self.store.save("tree", (b"b" if record[:1] == b"a" else b"a") + b"V")
+
+    def write_tree(self, letter, files):
+        """Put an application there, whole, as over USB."""
+        files = {path: text.encode() for path, text in files.items()}
+        for path, data in {**files, ".ota-list": applications.file_list(files)}.items():
+            file = self.folder / "ota-app" / letter / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+
+    def tree(self, letter):
+        """Return path -> text of what a tree holds."""
+        folder = self.folder / "ota-app" / letter
+        return {
+            str(file.relative_to(folder)): file.read_text()
+            for file in folder.rglob("*")
+            if file.is_file() and file.name != ".ota-list"
+        }
 
     def reset(self):
         return self.start(HardReset.cause)
@@ -217,6 +269,13 @@ class Device:
         assert self.update(**how).ready
         self.reset()
         assert self.boot.on_trial
+        return self
+
+    def on_tree_trial(self):
+        """Bring the newest application, and start it."""
+        assert self.update().ready
+        self.reset()
+        assert self.trees.on_trial
         return self
 
     @property

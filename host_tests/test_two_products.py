@@ -1,0 +1,534 @@
+# SPDX-License-Identifier: MIT
+"""An application in two trees, alone and beside the firmware: one story, a state for each.
+
+Every device runs firmware 1.0.0 and application 1.0.0; the repository offers 2.0.0 of both.
+"""
+
+import json
+import sys
+
+import pytest
+
+import ota
+import ota.trial as trial
+import world as worlds
+from in_process import Device, build, clone
+from mpota.repository import open_repository
+from ota.errors import ImageError, StateError, TrustError
+from ota.updater import DECLINED, NOT_OFFERED, READY, UP_TO_DATE, Updater
+from sim import table
+from sim.chip import SOFT_RESET
+from sim.flash import PowerCut
+
+V1, V2, V3 = build("1.0.0"), build("2.0.0"), build("3.0.0")
+
+
+def app(version):
+    return {"main.py": f"# {version}\n" * 700, "lib/x.py": "same = 1\n", "empty": ""}
+
+
+A1, A2, A3 = app("1.0.0"), app("2.0.0"), app("3.0.0")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    made = worlds.World(tmp_path_factory.mktemp("world") / "repo", 0x10000, app=worlds.APP)
+    made.release("1.0.0", V1)
+    made.release("2.0.0", V2)
+    made.release_app("1.0.0", A1)
+    made.release_app("2.0.0", A2)
+    return made
+
+
+@pytest.fixture
+def own(world, tmp_path):
+    return clone(world, tmp_path / "own")
+
+
+@pytest.fixture
+def make(tmp_path, world):
+    made = []
+
+    def make(content=V1, of=world, app=A1, **changes):
+        made.append(Device(tmp_path / f"device{len(made)}", of, content, app=app, **changes))
+        return made[-1]
+
+    yield make
+    for device in made:
+        device.close()
+
+
+@pytest.fixture
+def both(make):
+    return make()
+
+
+@pytest.fixture
+def alone(make):
+    """A board with stock firmware: nothing but the application can be updated."""
+    return make(content=None)
+
+
+def bring(device):
+    """Update, reset, be healthy. Return what was brought."""
+    event = device.update()
+    assert event.ready
+    device.reset()
+    assert device.settle()
+    return event.product
+
+
+# The application, as the firmware
+
+
+def test_application_is_brought_tried_and_kept(alone):
+    event = alone.update()
+    assert (event.kind, event.product, event.offer.seq) == (READY, "display", 2)
+    assert alone.tree("b") == A2 and alone.tree("a") == A1
+    alone.reset()
+    assert alone.trees.on_trial and alone.trees.running.letter == "b"
+    assert alone.settle()
+    assert alone.reset().trees.running.letter == "b"
+    assert alone.update().kind == UP_TO_DATE
+    status = alone.status()
+    assert (status["product"], status["kind"], status["version"]) == ("display", "app", "2.0.0")
+    assert status["last"]["outcome"] == "confirmed" and status["app"] is None
+
+
+def test_only_blocks_that_are_missing_travel(alone):
+    alone.update()
+    paths = [path for path, _, _ in alone.source.requests if path.endswith(("img", "blocks"))]
+    assert len(paths) == 2
+    assert alone.source.blocks == [(9, 9 + len(A2["main.py"]))]  # lib/x.py comes first, kept
+
+
+def test_first_application_comes_to_an_empty_board(make):
+    device = make(content=None, app={})
+    device.app = {**device.facts, "product": "display", "kind": "app", "mpy": None, "arch": ()}
+    device.start()
+    assert bring(device) == "display"
+    assert device.tree("b") == A2
+
+
+def test_unhealthy_application_goes_back(alone):
+    alone.on_tree_trial()
+    assert not alone.settle(False)
+    assert alone.trees.switch_pending
+    assert alone.reset().trees.running.letter == "a"
+    assert alone.update().reason == ("rejected by this device", "health check said no")
+    assert alone.status()["last"]["outcome"] == "rejected"
+
+
+def test_soft_reset_does_not_end_the_trial(alone):
+    alone.on_tree_trial()
+    alone.start(SOFT_RESET)
+    assert alone.trees.on_trial and alone.settle()
+
+
+def test_three_ends_without_a_word_reject_the_application(alone):
+    for tries in (1, 2, 3):
+        alone.on_tree_trial()
+        assert alone.application.load()["trial"]["tries"] == tries
+        assert alone.reset().trees.running.letter == "a"
+    assert alone.update().reason == ("tried without success", 3)
+
+
+def test_retry_offers_a_rejected_application_again(make, own):
+    device = make(content=None, of=own)
+    device.on_tree_trial().settle(False)
+    device.reset()
+    own.roll_out(product="display", retry=True)
+    assert bring(device) == "display"
+
+
+def test_floor_of_the_application_makes_the_spare_tree_unbootable(make, own):
+    own.release_app("3.0.0", A3, minseq=3)
+    device = make(content=None, of=own)
+    device.on_tree_trial()
+    assert device.status()["minseq"] == 0
+    device.settle()
+    assert device.status()["minseq"] == 3
+    assert device.trees.identity(device.trees.spare) is None
+    device.application.save({**device.application.load(), "minseq": 4, "images": {}})
+    assert device.update().reason == ("below the floor", 3, 4)
+
+
+def test_older_application_rolled_out_is_refused(make, own):
+    own.release_app("3.0.0", A3)
+    device = make(content=None, of=own)
+    bring(device)
+    repository = open_repository(own.workspace)
+    path = "rollout/display/devkit/stable"
+    custom = {**repository.rollouts()[path], "release": "fw/display/devkit/2.0.0", "seq": 2}
+    from mpota import rollout
+
+    rollout.put(repository, path, custom)
+    repository.commit(own.keyring(), own.now)
+    assert device.update().reason == ("older than what runs", 2, 3)
+
+
+def test_stopped_and_continued(alone):
+    event = alone.update(should_continue=lambda: False)
+    assert (event.kind, event.product) == (DECLINED, "display")
+    assert alone.update().ready and alone.tree("b") == A2
+
+
+def test_cut_between_the_trial_and_the_switch(alone):
+    def cut(tree):
+        raise PowerCut
+
+    alone.trees.try_next = cut
+    with pytest.raises(PowerCut):
+        alone.update()
+    alone.reset()
+    assert alone.trees.running.letter == "a" and not alone.trees.switch_pending
+    assert bring(alone) == "display"
+
+
+def test_flipped_bit_in_an_application_is_refused(alone):
+    def lie(path, data):
+        return bytes([data[0] ^ 1]) + data[1:] if path.endswith("app.img") and data else data
+
+    alone.source.spoil = lie
+    with pytest.raises(ImageError, match="not what was signed"):
+        alone.update()
+    assert alone.trees.identity(alone.trees.spare) is None
+    alone.source.spoil = None
+    assert alone.update().ready
+
+
+# The file list
+
+
+IMAGE = "fw/display/devkit/2.0.0/app.img"
+
+
+def resign(own, change):
+    repository = open_repository(own.workspace)
+    change(repository.role("img-display").signed.targets)
+    repository.touch("img-display")
+    repository.commit(own.keyring(), own.now)
+
+
+def test_file_list_of_another_application(make, own):
+    def change(targets):
+        targets[IMAGE].unrecognized_fields["custom"]["blocks"] = (
+            "fw/display/devkit/1.0.0/app.img.blocks"
+        )
+
+    resign(own, change)
+    with pytest.raises(TrustError, match="another application"):
+        make(content=None, of=own).update()
+
+
+def test_file_list_that_is_too_long(make, own):
+    def change(targets):
+        targets[IMAGE + ".blocks"].length = 65537
+
+    resign(own, change)
+    device = make(content=None, of=own)
+    with pytest.raises(TrustError, match="wrong length"):
+        device.update()
+    assert not [path for path, _, _ in device.source.requests if path.endswith(".blocks")]
+
+
+def test_file_list_signed_by_another_product(make, own):
+    """Whoever may release the firmware may not say what the application is."""
+
+    def change(targets):
+        targets[IMAGE].unrecognized_fields["custom"]["blocks"] = (
+            "fw/thermo/devkit/2.0.0/firmware.bin.blocks"
+        )
+
+    resign(own, change)
+    with pytest.raises(TrustError, match="not signed"):
+        make(content=None, of=own).update()
+
+
+def test_application_for_another_mpy_version_or_core(make, own):
+    for custom, reason in (({"mpy": "6.9"}, "mpy"), ({"arch": "rv32imc"}, "arch")):
+        own.release_app("3.0." + reason, A3, custom=custom)
+        assert make(content=None, of=own).update().reason[:2] == ("not for this device", reason)
+    own.release_app("3.1.0", A3, custom={"mpy": "6.3", "arch": "xtensawin"})
+    assert make(content=None, of=own).update().ready
+
+
+# Both
+
+
+def test_firmware_first_then_the_application(both):
+    assert bring(both) == "thermo"
+    assert both.tree("b") == {}
+    assert bring(both) == "display"
+    assert both.update().kind == UP_TO_DATE
+    status = both.status()
+    assert (status["product"], status["version"]) == ("thermo", "2.0.0")
+    assert (status["app"]["product"], status["app"]["version"]) == ("display", "2.0.0")
+
+
+def test_application_when_the_firmware_is_not_offered(make, own):
+    own.roll_out(halt=True)
+    device = make(of=own)
+    assert bring(device) == "display"
+    event = device.update()
+    assert (event.kind, event.product, event.reason) == (NOT_OFFERED, "thermo", ("halted",))
+
+
+def test_answer_says_why_the_application_is_not_offered(make, own):
+    own.roll_out(product="display", halt=True)
+    device = make(of=own)
+    bring(device)
+    event = device.update()
+    assert (event.kind, event.product, event.reason) == (NOT_OFFERED, "display", ("halted",))
+
+
+def test_application_waits_while_the_firmware_is_declined(both):
+    asked = []
+    event = both.update(consent=lambda offer: asked.append((offer.product, offer.kind)))
+    assert (event.kind, event.product) == (DECLINED, "thermo")
+    assert asked == [("thermo", "firmware")] and both.tree("b") == {}
+
+
+def test_nothing_is_installed_while_the_firmware_is_on_trial(both):
+    both.on_trial()
+    before = both.slots()
+    with pytest.raises(StateError, match="on trial"):
+        both.update()
+    assert both.slots() == before and both.tree("b") == {}
+
+
+def test_nothing_is_installed_while_the_application_is_on_trial(make, own):
+    own.roll_out(halt=True)
+    device = make(of=own).on_tree_trial()
+    own.roll_out(halt=False)
+    before = device.slots()
+    with pytest.raises(StateError, match="on trial"):
+        device.update()
+    assert device.slots() == before
+    device.settle()
+    assert bring(device) == "thermo"
+
+
+def test_ready_until_the_reset_whichever_waits_for_it(make, own):
+    own.roll_out(halt=True)
+    device = make(of=own)
+    device.update()
+    own.roll_out(halt=False)
+    before = device.slots()
+    event = device.update()
+    assert (event.kind, event.product) == (READY, "display")
+    assert device.settle(lambda: 1 / 0)  # nobody is asked: nothing is on trial
+    assert device.slots() == before
+
+
+def test_each_is_given_up_alone(both):
+    both.on_trial()
+    assert not both.settle(False)
+    both.reset()
+    assert both.runs == "ota_0" and both.status()["last"]["outcome"] == "rejected"
+    assert both.status()["app"]["last"] is None
+    both.on_tree_trial()
+    assert not both.settle(False)
+    both.reset()
+    assert both.trees.running.letter == "a" and both.runs == "ota_0"
+    assert both.status()["app"]["last"]["outcome"] == "rejected"
+    assert both.update().kind == NOT_OFFERED
+
+
+def test_floors_and_numbers_are_the_products_own(make, own):
+    own.release("3.0.0", V3, minseq=3)
+    device = make(of=own)
+    bring(device)
+    assert device.status()["minseq"] == 3 and device.status()["app"]["minseq"] == 0
+    assert bring(device) == "display"  # number 2, below the floor of the firmware
+    assert device.status()["app"]["seq"] == 2 and device.status()["seq"] == 3
+
+
+def test_watchdog_ends_the_trial_of_the_application(both, tmp_path):
+    bring(both)
+    both.on_tree_trial()
+    trial.guard(both.trees, 60)
+    assert both.board.watchdog.limit_ms == 60_000
+    assert both.settle()
+    assert both.board.watchdog.limit_ms > 86_400_000
+
+
+# The range of an application
+
+
+def range_of(least, most=None):
+    found = {"product": "thermo", "min": least}
+    return {"firmware": found if most is None else {**found, "max": most}}
+
+
+def test_application_waits_for_its_firmware(make, own):
+    own.release_app("3.0.0", A3, custom=range_of(2))
+    own.roll_out(halt=True)
+    device = make(of=own)
+    assert device.update().kind == NOT_OFFERED and device.tree("b") == {}
+    own.roll_out(halt=False)
+    assert bring(device) == "thermo"
+    assert bring(device) == "display"
+
+
+def test_application_for_an_older_firmware_is_not_offered(make, own):
+    own.release_app("3.0.0", A3, custom=range_of(1, 1))
+    device = make(of=own)
+    bring(device)
+    event = device.update()
+    assert (event.product, event.reason) == (
+        "display",
+        ("needs another firmware", "thermo", 1, 1),
+    )
+
+
+def test_application_that_needs_a_firmware_on_a_stock_board(make, own):
+    own.release_app("3.0.0", A3, custom=range_of(1))
+    assert make(content=None, of=own).update().reason[0] == "needs another firmware"
+
+
+def test_firmware_that_the_running_application_excludes_is_not_offered(make, own):
+    own.release_app("3.0.0", A3, custom=range_of(0, 2))
+    own.roll_out(halt=True)
+    device = make(of=own)
+    assert bring(device) == "display"
+    own.roll_out(halt=False)
+    own.release("3.0.0", V3)
+    event = device.update()
+    assert (event.product, event.reason) == (
+        "thermo",
+        ("the running application needs another firmware", "thermo", 0, 2),
+    )
+    own.release_app("3.1.0", app("3.1.0"), custom=range_of(0, 3))
+    assert bring(device) == "display"
+    assert bring(device) == "thermo"
+
+
+@pytest.mark.parametrize(
+    "firmware",
+    [
+        5,
+        "thermo",
+        {},
+        {"product": "thermo"},
+        {"product": "thermo", "min": "1"},
+        {"product": 1, "min": 1},
+        {"product": "thermo", "min": 1, "max": None},
+    ],
+)
+def test_range_that_is_nonsense_is_no_crash(make, own, firmware):
+    def change(targets):
+        targets[IMAGE].unrecognized_fields["custom"]["firmware"] = firmware
+
+    resign(own, change)
+    event = make(content=None, of=own).update()
+    assert event.reason[0] == "malformed release"
+
+
+# wiring: what config.json and the board say
+
+
+@pytest.fixture
+def folder(both, world, monkeypatch):
+    """A provisioned /ota-state beside the trees of `both`."""
+    state = both.folder / "state"
+    (state / "root.json").write_bytes(world.root)
+    write(state, world.config(["http://127.0.0.1:9/"]))
+    monkeypatch.setattr(sys, "platform", "esp32")
+    return state
+
+
+def write(folder, config):
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def without(config, key):
+    del config[key]
+    return config
+
+
+def test_configuration_of_both(both, folder):
+    status = Updater.from_config(str(folder)).status()
+    assert (status["product"], status["app"]["product"]) == ("thermo", "display")
+    assert status["app"]["identity"] == both.trees.identity(both.trees.running)
+    assert status["urls"] == ["http://127.0.0.1:9/"]
+
+
+@pytest.mark.parametrize("platform", ["rp2", "linux", "stm32"])
+def test_stock_firmware_takes_applications(both, folder, world, monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    write(folder, without(world.config(["http://127.0.0.1:9/"]), "product"))
+    status = Updater.from_config(str(folder)).status()
+    assert (status["product"], status["kind"], status["app"]) == ("display", "app", None)
+    ota.guard(str(folder))
+
+
+@pytest.mark.parametrize("platform", ["rp2", "linux"])
+def test_stock_firmware_with_a_firmware_product_says_so(folder, monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+    with pytest.raises(StateError, match="application updates"):
+        Updater.from_config(str(folder))
+
+
+def test_configuration_without_any_product(folder, world):
+    config = without(world.config(["http://127.0.0.1:9/"]), "product")
+    write(folder, without(config, "app"))
+    with pytest.raises(StateError, match="product or app"):
+        Updater.from_config(str(folder))
+
+
+def test_stock_esp32_with_one_slot_takes_applications(make, own, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "esp32")
+    device = make(content=None, rows=table.SMALL_SINGLE, of=own)
+    assert device.boot.spare is None
+    assert bring(device) == "display"
+
+
+def test_guard_arms_for_the_application_too(both, folder):
+    bring(both)
+    both.on_tree_trial()
+    limits = []
+    both.board.watchdog.on_change = limits.append
+    ota.guard(str(folder))
+    assert limits == [300_000, 60_000]
+
+
+def test_guard_does_nothing_when_neither_is_on_trial(both, folder):
+    ota.guard(str(folder))
+    assert both.board.watchdog.limit_ms is None
+
+
+def test_guard_arms_for_the_application_with_a_broken_configuration(both, folder):
+    bring(both)
+    both.on_tree_trial()
+    (folder / "config.json").write_text("{")
+    ota.guard(str(folder))
+    assert both.board.watchdog.limit_ms == 300_000
+
+
+def test_library_that_is_not_the_applications_own_is_told(both, folder, monkeypatch):
+    """A stale one in /lib, or of the other tree, before that of the running tree."""
+    log = []
+    (both.folder / "ota-app" / "a" / "lib" / "ota").mkdir()
+    status = Updater.from_config(str(folder), log=lambda *facts: log.append(facts)).status()
+    expected = str(both.folder / "ota-app" / "a" / "lib" / "ota")
+    assert status["shadowed"] == expected
+    assert log == [("ota is not loaded from where it should be", status["loaded_from"], expected)]
+    monkeypatch.setattr("ota.wiring.__file__", expected + "/wiring.py")
+    status = Updater.from_config(str(folder)).status()
+    assert (status["loaded_from"], status["shadowed"]) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "loaded_from", "shadowed"),
+    [
+        ("ota/wiring.py", "frozen", None),
+        ("/lib/ota/wiring.mpy", "/lib/ota", None),
+        ("/ota/wiring.mpy", "/ota", "/lib/ota"),
+    ],
+)
+def test_where_the_library_was_loaded_from(both, folder, monkeypatch, file, loaded_from, shadowed):
+    monkeypatch.setattr("ota.wiring.__file__", file)
+    monkeypatch.setattr(sys.implementation, "_mpy", 0x306, raising=False)
+    status = Updater.from_config(str(folder)).status()
+    assert (status["loaded_from"], status["shadowed"]) == (loaded_from, shadowed)
