@@ -26,11 +26,10 @@ EVERYONES = "ota.const"
 
 # Layer of a file by the longest prefix of its path: modules of ours that it may import, others
 # (None: any), and what it may do or import beyond that, with the reason.
-PURE = ("ota.errors", "ota.trust", "ota.image", "ota.offer", "ota_ed25519")
+PURE = ("ota.errors", "ota.trust", "ota.image", "ota.offer", "ota.settings", "ota_ed25519")
 STORY = (
     *PURE,
     "ota.product",
-    "ota.settings",
     "ota.state",
     "ota.trial",
     "ota.updater",
@@ -40,6 +39,10 @@ LAYERS = {
     "lib/ota/errors.py": {"ours": (), "other": set()},
     "lib/ota/ports.py": {"ours": ("ota.errors",), "other": set()},
     "lib/ota/offer.py": {"ours": ("ota.errors",), "other": COMPUTING},
+    "lib/ota/settings.py": {
+        "ours": ("ota.errors", "ota.trust"),
+        "other": COMPUTING | {"json"},
+    },
     "lib/ota/trust/": {"ours": ("ota.errors", "ota.trust", "ota_ed25519"), "other": COMPUTING},
     # Its own record of what it has seen is json; signed bytes go through ota.trust.reader.
     "lib/ota/trust/client.py": {
@@ -54,7 +57,14 @@ LAYERS = {
         "other": None,
     },
     "boards/": {"ours": ("ota.errors", "ota.ports"), "other": None},
-    "boards/rp2040/": {"ours": ("ota.errors", "ota.ports", "ota_ed25519"), "other": None},
+    "boards/esp32/": {
+        "ours": ("ota.errors", "ota.ports", "ota.adapters.wdt_esp32"),
+        "other": None,
+    },
+    "boards/rp2040/": {
+        "ours": ("ota.errors", "ota.ports", "ota.adapters.wdt_rp2", "ota_ed25519"),
+        "other": None,
+    },
     # boot.py and main.py of the root, and applications.
     "boards/app/": {"ours": ("ota",), "other": None},
     # What a board runs first, like a boot.py of the user's.

@@ -19,18 +19,17 @@ record with the larger number is *active* and names the slot that boots. The rul
  - Floors lie in NVS, each in two places that take turns: NVS may lose the value that is written
    when power fails, never the other one.
 
-Sources: ESP-IDF 5.x esp_ota_ops.c, bootloader_utility.c, esp_image_format.c, task_wdt.c,
-nvs_page.cpp.
+Sources: ESP-IDF 5.x esp_ota_ops.c, bootloader_utility.c, esp_image_format.c, nvs_page.cpp.
 """
 
 import binascii
 import struct
 import sys
-import time
 
 import machine
 from esp32 import NVS, Partition
 
+import ota.adapters.wdt_esp32 as watchdog
 from ota import const
 from ota.errors import ImageError, SlotError, StateError
 
@@ -53,9 +52,6 @@ _CHIPS = {0: "", 2: "s2", 5: "c3", 9: "s3", 12: "c2", 13: "c6", 18: "p4", 23: "c
 
 _SPACE = "ota"  # namespace in NVS
 _HIGHEST = const(0x7FFFFFFF)  # what NVS.set_i32 takes
-
-# The longest watchdog: ESP-IDF counts half milliseconds in 32 bits and doubles them once.
-_LONGEST_MS = const((1 << 30) - 1)
 
 
 class Slot:
@@ -109,8 +105,6 @@ class Boot:
         self.spare = None
         self.device_id = machine.unique_id()
         self._reverting = False
-        self._wdt = None
-        self._armed = False
         self._chip_id = self._header(self.running)[2]
         self.chip = "esp32" + _CHIPS.get(self._chip_id, "-{}".format(self._chip_id))
         otadata = Partition.find(Partition.TYPE_DATA, subtype=0)
@@ -286,30 +280,10 @@ class Boot:
     # Watchdog
 
     def arm(self, ms):
-        """See `ota.ports.Boot.arm`. The chip has one task watchdog, and machine.WDT is it: an
-        application that makes its own WDT on trial replaces this one."""
-        self._armed = True
-        cause = machine.reset_cause()
-        if cause == machine.SOFT_RESET:
-            return  # the watchdog of before goes on
-        slept = cause == machine.DEEPSLEEP_RESET
-        self._wdt = machine.WDT(0, 1 if slept else min(ms, _LONGEST_MS))
-        if slept:
-            time.sleep(1)  # it bites in here: an application must not be quicker to sleep again
+        watchdog.arm(ms)
 
     def disarm(self):
-        """Give the watchdog its longest time, 12.4 days (71 minutes on an ESP32-C2).
-
-        It cannot be stopped before the next hard reset. Every further call starts this time again
-        and changes nothing else, so an application may set its own machine.WDT after the first
-        one; a device that calls it at every check is never reset. A soft reset forgets that there
-        is something to feed: then the chip resets once, that much later, and boots what it kept.
-        """
-        if self._armed:
-            self._wdt = machine.WDT(0, _LONGEST_MS)
-            self._armed = False
-        elif self._wdt:
-            self._wdt.feed()
+        watchdog.disarm()
 
 
 def _kept(name):

@@ -54,8 +54,11 @@ class _Device(unittest.TestCase):
     tolerated = 0
 
     def hard_reset(self, cause=PWRON_RESET):
+        import ota.adapters.wdt_esp32 as watchdog
         from ota_esp32 import Boot
 
+        watchdog._wdt = None  # RAM that a reset clears
+        watchdog._is_armed = False
         self.board.power_on(cause)
         self.boot = Boot()
 
