@@ -8,6 +8,8 @@ is recognised by its partition table and the application is taken out.
 
     image    24-byte header | segments {u32 address, u32 length, data} | zeros, so that the
              checksum is the last byte of a 16-byte line | checksum | SHA-256 of all before
+    signed   the same, 0xFF up to the end of a sector, a sector with signature blocks (secure boot
+             version 2, signed apps: `espsecure sign-data --version 2`)
     table    32-byte entries: AA 50 | type | subtype | u32 offset | u32 size | label[16] | flags
 """
 
@@ -17,6 +19,7 @@ import struct
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from zlib import crc32
 
 from mpota.errors import MpotaError
 
@@ -41,6 +44,10 @@ _MAX_SEGMENT = 16 << 20
 _CHECKSUM_SEED = 0xEF
 _APP_DESCRIPTOR = 32  # offset: header, then the first segment's own 8 bytes
 _APP_MAGIC = 0xABCD5432
+
+_SECTOR = 4096
+_SIGNATURE_MAGIC = 0xE7
+_SIGNATURE_CRC = 1196  # offset in a signature block of the CRC-32 of what is before it
 
 _TABLE_AT = 0x8000  # flash address of the partition table
 _FILE_BASES = (
@@ -101,7 +108,8 @@ def read_file(path: Path) -> bytes:
 def parse_image(data: bytes, path: Path) -> Image:
     """Check the application image at the start of `data`; `path` is for messages only.
 
-    What follows it has to be filling (0xFF or 0x00), and is cut off.
+    A signature sector that follows belongs to it. What follows then has to be filling (0xFF or
+    0x00), and is cut off.
     """
     if len(data) < _HEADER + 8 or data[0] != _MAGIC:
         raise MpotaError("not an ESP32 image", path, "give micropython.bin or firmware.bin")
@@ -118,7 +126,7 @@ def parse_image(data: bytes, path: Path) -> Image:
     digest = sha256(data[:end]).digest()
     if data[end : end + 32] != digest:
         raise MpotaError("SHA-256 of the image is wrong", path, "it is damaged: build it again")
-    end += 32
+    end = _behind_signature(data, end + 32)
     if data[end:].strip(b"\xff").strip(b"\x00"):
         raise MpotaError("other data follow the image", path, "give the app image alone")
     return Image(
@@ -158,6 +166,16 @@ def _check_segments(data: bytes, path: Path) -> int:
     if data[at - 1] != checksum:
         raise MpotaError("checksum of the image is wrong", path, "it is damaged: build it again")
     return at
+
+
+def _behind_signature(data: bytes, end: int) -> int:
+    """Return the offset behind the signature sector that follows `end`, or `end` without one."""
+    at = (end + _SECTOR - 1) // _SECTOR * _SECTOR
+    sector = data[at : at + _SECTOR]
+    if len(sector) < _SECTOR or sector[0] != _SIGNATURE_MAGIC or data[end:at].strip(b"\xff"):
+        return end
+    crc = int.from_bytes(sector[_SIGNATURE_CRC : _SIGNATURE_CRC + 4], "little")
+    return at + _SECTOR if crc == crc32(sector[:_SIGNATURE_CRC]) else end
 
 
 def _xor(data: bytes) -> int:
