@@ -14,7 +14,17 @@ from types import ModuleType
 from mpota.commands import common
 from mpota.errors import EXIT_CODES, MpotaError, UsageError
 
-VERBS = ("init", "release", "rollout", "publish", "provision", "uf2", "verify", "refresh")
+VERBS = (
+    "init",
+    "release",
+    "rollout",
+    "settings",
+    "publish",
+    "provision",
+    "uf2",
+    "verify",
+    "refresh",
+)
 
 
 def command(verb: str) -> ModuleType:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from urllib.parse import urlsplit
 
 from mpota.errors import MpotaError
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,32}")
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+MAX_URL = 200  # characters, so that a device's buffer has room for the path as well
 
 IMAGE_NAME = "firmware.bin"  # the name that an ESP32 looks for inside a release
 APP_IMAGE = "app.img"
@@ -47,6 +50,37 @@ def image_name(slot: str | None) -> str:
 
 def rollout_path(product: str, board: str, channel: str) -> str:
     return f"rollout/{product}/{board}/{channel}"
+
+
+def settings_path(product: str, channel: str) -> str:
+    return f"fw/{product}/settings/{channel}/settings.json"
+
+
+def base_url(url: str, *, allow_http: bool = False) -> str:
+    """Return `url` as devices take it for the base of a repository, or raise MpotaError.
+
+    It ends in "/", or in "/#flat" for a server without folders (SPEC 1).
+    """
+    bare, fragment, layout = url.partition("#")
+    todo = "write it like https://host/path/"
+    try:
+        parts = urlsplit(bare)
+        port = parts.port
+    except ValueError:
+        raise MpotaError("not a base URL", url, todo) from None
+    schemes = ("https", "http") if allow_http else ("https",)
+    if parts.scheme == "http" and not allow_http:
+        raise MpotaError("not https: everybody could read what devices ask for", url, todo)
+    if parts.scheme not in schemes or not parts.hostname or port == 0 or "?" in bare:
+        raise MpotaError("not a base URL", url, todo)
+    if fragment and layout != "flat":
+        raise MpotaError("not a base URL", url, "#flat is all that may follow it")
+    if parts.username is not None or parts.password is not None:
+        raise MpotaError("credentials in the URL", parts.hostname, "put them into headers")
+    whole = bare.rstrip("/") + "/" + ("#flat" if fragment else "")
+    if len(whole) > MAX_URL or not all("!" <= char <= "~" for char in whole):
+        raise MpotaError("not a base URL", url, f"use at most {MAX_URL} characters of ASCII")
+    return whole
 
 
 def time_text(moment: datetime) -> str:

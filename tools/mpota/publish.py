@@ -6,6 +6,9 @@ timestamp.json leads to, and timestamp.json last. Every name but that one is wri
 client that is in the middle of a check keeps finding what it was told about. A cut in
 between leaves files that nothing refers to; publishing again continues.
 
+In the flat layout every "/" in a name is a ".", for servers that have no folders. Which file is
+which stays certain: a target's name holds the hash of what is in it.
+
 Nothing is ever deleted here. A destination that holds other bytes under the same name, or a newer
 timestamp, belongs to another repository or to a newer copy of this one, and is not touched.
 """
@@ -21,7 +24,10 @@ from tuf.api.metadata import Timestamp
 from mpota import files
 from mpota.errors import MpotaError
 from mpota.repository import Repository, read_document, root_versions
+from mpota.sources import flat_name
 from mpota.workspace import Workspace
+
+TIMESTAMP = "metadata/timestamp.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,9 @@ class Published:
     written: list[str]  # relative paths, in the order of writing
 
 
-def publish(repository: Repository, destination: Path, *, dry_run: bool = False) -> Published:
+def publish(
+    repository: Repository, destination: Path, *, flat: bool = False, dry_run: bool = False
+) -> Published:
     """Bring `destination` up to date. Running it again does nothing, or finishes it."""
     workspace = repository.workspace
     if destination.resolve() == workspace.metadata.parent.resolve():
@@ -39,33 +47,47 @@ def publish(repository: Repository, destination: Path, *, dry_run: bool = False)
     files.check_folder(destination)
     timestamp = repository.documents()["timestamp"].signed
     new = _plan_targets(repository) + _plan_metadata(workspace, repository)
-    _check_destination(destination, timestamp.version)
+    stamp = (TIMESTAMP, (workspace.metadata / "timestamp.json").read_bytes())
+    new, (stamp,) = _named(new, flat), _named([stamp], flat)
+    _check_destination(destination, timestamp.version, flat)
     written = []
     for relative, data in new:
         path = destination / relative
         if path.exists():
             if path.read_bytes() == data:
                 continue
-            if not relative.startswith("targets/"):  # a target's name is its hash: repair it
+            if not relative.startswith("targets"):  # a target's name has its hash: repair it
                 todo = "publish to another folder, or restore this one"
                 raise MpotaError("destination holds another repository's file", path, todo)
         _write(path, data, dry_run)
         written.append(relative)
-    path = destination / "metadata" / "timestamp.json"
-    data = (workspace.metadata / "timestamp.json").read_bytes()
+    relative, data = stamp
+    path = destination / relative
     if not path.exists() or path.read_bytes() != data:
         _write(path, data, dry_run)
-        written.append("metadata/timestamp.json")
+        written.append(relative)
     return Published(destination, timestamp.version, written)
 
 
 def is_current(workspace: Workspace) -> bool:
     """Tell whether `public/`, if there is one, holds the newest that is signed."""
-    mine, there = (
-        folder / "metadata" / "timestamp.json"
-        for folder in (workspace.metadata.parent, workspace.public)
-    )
-    return not (mine.is_file() and there.is_file()) or mine.read_bytes() == there.read_bytes()
+    mine = workspace.metadata / "timestamp.json"
+    for name in (TIMESTAMP, flat_name(TIMESTAMP)):
+        there = workspace.public / name
+        if there.is_file():
+            return not mine.is_file() or mine.read_bytes() == there.read_bytes()
+    return True
+
+
+def _named(plan: list[tuple[str, bytes]], flat: bool) -> list[tuple[str, bytes]]:
+    """Return the plan under the names of the layout, each once."""
+    named: dict[str, bytes] = {}
+    for relative, data in plan:
+        name = flat_name(relative) if flat else relative
+        if named.setdefault(name, data) != data:
+            todo = "rename a product, board or version that has a dot in it"
+            raise MpotaError("two files would have one name", name, todo)
+    return list(named.items())
 
 
 def _write(path: Path, data: bytes, dry_run: bool) -> None:
@@ -78,8 +100,12 @@ def _write(path: Path, data: bytes, dry_run: bool) -> None:
         raise MpotaError("cannot write", path, todo) from error
 
 
-def _check_destination(destination: Path, version: int) -> None:
-    path = destination / "metadata" / "timestamp.json"
+def _check_destination(destination: Path, version: int, flat: bool) -> None:
+    other = destination / (TIMESTAMP if flat else flat_name(TIMESTAMP))
+    if other.exists():
+        todo = "give another folder, or " + ("leave out --flat" if flat else "give --flat")
+        raise MpotaError("destination has the other layout", destination, todo)
+    path = destination / (flat_name(TIMESTAMP) if flat else TIMESTAMP)
     if not path.exists():
         return
     there = read_document(path, Timestamp).signed.version

@@ -20,8 +20,8 @@ from tuf.api.metadata import TargetFile
 from mpota import app, esp32, files, links, names, rollout, rp2040
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
-from mpota.repository import Committed, Repository, check_no_pending, read_document
-from mpota.workspace import KNOWN_BOARDS, Board, Workspace
+from mpota.repository import Committed, Repository, check_no_pending
+from mpota.workspace import KNOWN_BOARDS, Board, Workspace, known_board
 
 BLOCK = 4096  # erase unit of every supported flash (SPEC 3)
 DIGEST = 32
@@ -306,9 +306,9 @@ def prepare_again(
 
     An RP2040's image holds its `minseq`, so only its code stays; `signer` is for that.
     """
-    path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
     if repository.workspace.settings.products[wanted.product] == "app":
-        return _app_again(repository, wanted, path)
+        return _app_again(repository, wanted)
+    path = names.release_path(wanted.product, _check_names(wanted), wanted.version)
     old = _released(repository, wanted, path, names.IMAGE_NAME)
     slots = (
         []
@@ -338,22 +338,44 @@ def prepare_again(
     return _slots_release(repository, again, path, codes, size, signer)
 
 
-def _app_again(repository: Repository, wanted: Wanted, path: str) -> Release:
-    image = _released(repository, wanted, path, names.APP_IMAGE)
+def _app_again(repository: Repository, wanted: Wanted) -> Release:
+    path, image = _which_app(repository, wanted)
     blocks = _released(repository, wanted, path, names.APP_IMAGE + names.BLOCKS_SUFFIX)
-    if image is None or blocks is None:
-        raise MpotaError("was never released", path, "mpota verify lists what there is")
-    again = replace(wanted, boards=list(dict.fromkeys([*image.custom["boards"], *wanted.boards])))
+    assert blocks is not None  # both are put into the role at once
+    boards = list(image.custom["boards"])
+    for board in wanted.boards:
+        known = repository.workspace.settings.boards.get(board) or known_board(board) or Board()
+        arch = image.custom.get("arch")
+        if arch and known.arch not in ("", arch):
+            what = f"has native code for {arch}, but {board} is {known.arch}"
+            raise MpotaError(what, path, "release the folder for that board")
+        if board not in boards:
+            boards.append(board)
     own = {key: image.custom[key] for key in _OWN if key in image.custom}
     data, listed = _stored(repository, image)[0], _stored(repository, blocks)[0]
-    return _app_release(repository, again, path, data, listed, own)
+    return _app_release(repository, replace(wanted, boards=boards), path, data, listed, own)
+
+
+def _which_app(repository: Repository, wanted: Wanted) -> tuple[str, TargetFile]:
+    """Return the release with this version, of several the one for the boards."""
+    found = repository.find_releases(wanted.product, wanted.version)
+    if not found:
+        which = f"{wanted.product} {wanted.version}"
+        raise MpotaError("was never released", which, "mpota verify lists what there is")
+    for path, image in found.items():
+        if set(wanted.boards) & set(image.custom["boards"]):
+            return path, image
+    if len(found) > 1:
+        todo = "give --board, one that it was for"
+        raise MpotaError("released apart for several boards", " ".join(found), todo)
+    return next(iter(found.items()))
 
 
 def _released(repository: Repository, wanted: Wanted, path: str, name: str) -> TargetFile | None:
     """Return a target of a release, from the newest img role that has it."""
     image_path = f"{path}/{name}"
-    now = repository.role(names.img_role(wanted.product)).signed.targets.get(image_path)
-    return now or _find_old(repository, wanted, image_path)
+    history = repository.history(names.img_role(wanted.product))
+    return next((targets[image_path] for targets in history if image_path in targets), None)
 
 
 def _stored(repository: Repository, target: TargetFile) -> tuple[bytes, Path]:
@@ -367,6 +389,8 @@ def _stored(repository: Repository, target: TargetFile) -> tuple[bytes, Path]:
 
 def _check_names(wanted: Wanted) -> str:
     """Check every name that becomes part of a path; return the first board."""
+    if not wanted.boards:
+        raise MpotaError("no board", wanted.version, "give --board")
     names.check_product(wanted.product)
     names.check_name("version", wanted.version)
     names.check_name("channel", wanted.channel)
@@ -436,20 +460,6 @@ def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:
     if minseq > seq:
         raise MpotaError(f"minseq is above the release's own seq {seq}", minseq, "lower it")
     return seq, minseq
-
-
-def _find_old(repository: Repository, wanted: Wanted, image_path: str) -> TargetFile | None:
-    """Look for the image in earlier versions of the img role, which stay in the folder."""
-    role = names.img_role(wanted.product)
-    for version in range(repository.role(role).signed.version - 1, 0, -1):
-        file = repository.workspace.metadata / f"{version}.{role}.json"
-        if not file.exists():
-            continue
-        signed = read_document(file).signed
-        found = getattr(signed, "targets", {}).get(image_path)
-        if isinstance(found, TargetFile):
-            return found
-    return None
 
 
 def publish_release(

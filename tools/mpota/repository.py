@@ -17,7 +17,7 @@ TUF 1.0.x, sections 4 and 6; `x-issued` and the roles: docs/SPEC.md 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,6 +44,7 @@ from mpota.errors import MpotaError
 from mpota.keys import Keyring
 from mpota.workspace import Workspace
 
+MAX_DOCUMENT = 65536  # bytes: devices refuse a longer one, so it would end their updates
 MAX_DELEGATIONS = 8  # each costs every device about 500 bytes of download (SPEC 1)
 
 _ROOT_FILE = re.compile(r"([1-9][0-9]*)\.root\.json")
@@ -69,6 +70,7 @@ class Committed:
 
     written: dict[str, int]  # role -> version
     missing: tuple[Missing, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -111,6 +113,27 @@ class Repository:
         ]
         images.sort(key=lambda target: int(target.custom["seq"]))
         return {image.path.rpartition("/")[0]: image for image in images}
+
+    def history(self, role: str) -> Iterator[dict[str, TargetFile]]:
+        """Yield the targets of a role, newest version first, as far as they are in the folder."""
+        signed = self.role(role).signed
+        yield signed.targets
+        for version in range(signed.version - 1, 0, -1):
+            file = self.workspace.metadata / f"{version}.{role}.json"
+            if file.exists():
+                old = read_document(file).signed
+                yield getattr(old, "targets", {})
+
+    def find_releases(self, product: str, version: str) -> dict[str, TargetFile]:
+        """Return the image targets of a version, by release path; also those dropped since."""
+        found: dict[str, TargetFile] = {}
+        for targets in self.history(names.img_role(product)):
+            for path, target in targets.items():
+                release = path.rpartition("/")[0]
+                custom = target.custom
+                if release.endswith(f"/{version}") and custom and "blocks" in custom:
+                    found.setdefault(release, target)
+        return found
 
     def rollouts(self) -> dict[str, dict[str, Any]]:
         """Return what each rollout target says, by path."""
@@ -193,13 +216,25 @@ class Repository:
         return done
 
     def _finish(self, keyring: Keyring, now: datetime) -> Committed:
+        warnings = tuple(self._check_lengths())
         missing = [self._missing(role) for role in self._in_order(self.changed)]
         missing += [self._unavailable(role, keyring) for role in ("snapshot", "timestamp")]
         real = tuple(entry for entry in missing if entry is not None)
         if real:
             self._write_pending()
-            return Committed({}, real)
-        return self._write(keyring, now)
+            return Committed({}, real, warnings)
+        return Committed(self._write(keyring, now), (), warnings)
+
+    def _check_lengths(self) -> Iterator[str]:
+        """Refuse a document that is too long for devices; name those that soon will be."""
+        for role in self._in_order(self.changed):
+            length = len(serialize(self.documents()[role]))
+            todo = "name fewer boards in a release, or lower keep in mpota.json"
+            if length > MAX_DOCUMENT:
+                what = f"metadata of {length} bytes, and devices take {MAX_DOCUMENT}"
+                raise MpotaError(what, role, todo)
+            if length > MAX_DOCUMENT * 3 // 4:
+                yield f"{role} has {length} bytes, and devices take {MAX_DOCUMENT}: {todo}"
 
     def _in_order(self, roles: Iterable[str]) -> list[str]:
         """Delegators first: they say which keys the others need."""
@@ -283,7 +318,7 @@ class Repository:
             name = f"{document.signed.version}.{role}.json"
             files.write(self.workspace.pending / name, serialize(document))
 
-    def _write(self, keyring: Keyring, now: datetime) -> Committed:
+    def _write(self, keyring: Keyring, now: datetime) -> dict[str, int]:
         """Write all of it, timestamp.json last. Nothing has changed for anybody before that."""
         snapshot = self.snapshot or Metadata(Snapshot(meta={}))
         timestamp = self.timestamp or Metadata(Timestamp())
@@ -309,7 +344,7 @@ class Repository:
         for name, data in plan:
             files.write(self.workspace.metadata / name, data)
         self.changed.clear()
-        return Committed(written)
+        return written
 
     def _check_signed(self, role: str) -> None:
         missing = self._missing(role)

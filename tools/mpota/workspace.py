@@ -105,7 +105,7 @@ def known_board(name: str) -> Board | None:
         return KNOWN_BOARDS[name]
     for start, chip in _STOCK_CHIPS.items():
         if name == start or name.startswith((f"{start}_", f"{start}-")):
-            return Board(chip)
+            return None if "RISCV" in name else Board(chip)  # another architecture, same chip
     return None
 
 

@@ -16,7 +16,7 @@ from mpota.errors import MpotaError, UsageError
 from mpota.workspace import DEFAULT_FOLDER, SETTINGS
 
 if TYPE_CHECKING:
-    from mpota.repository import Missing
+    from mpota.repository import Committed, Missing, Repository
     from mpota.workspace import Workspace
 
 CHANNEL = "stable"
@@ -47,7 +47,9 @@ def add_passphrase(parser: argparse.ArgumentParser) -> None:
 
 
 def add_where(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--product", metavar="NAME", help="product (the first of the repository)")
+    parser.add_argument(
+        "--product", metavar="NAME", help="product (the one that fits, or the first)"
+    )
     parser.add_argument("--channel", metavar="NAME", default=CHANNEL, help="channel (%(default)s)")
 
 
@@ -90,6 +92,39 @@ def percent(text: str) -> int:
     if value > 10000:
         raise argparse.ArgumentTypeError(f"more than 100 percent: {text}")
     return value
+
+
+def seq_range(text: str) -> dict[str, int]:
+    """Parse MIN or MIN-MAX, numbers of releases."""
+    parts = text.split("-")
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"not a range of seq: {text} (write it like 3 or 3-9)")
+    found = dict(zip(("min", "max"), map(int, parts), strict=False))
+    if found.get("max", found["min"]) < found["min"]:
+        raise argparse.ArgumentTypeError(f"range of seq without a release in it: {text}")
+    return found
+
+
+def product_of(args: argparse.Namespace, repository: Repository, version: str | None) -> str:
+    """Return the product that is meant: the one that was told, or the only one with this release.
+
+    version: of the release; None: what is rolled out is meant.
+    """
+    products = repository.workspace.settings.products
+    if args.product is not None or len(products) == 1:
+        return repository.workspace.product(args.product)
+    found = []
+    for name in products:
+        if version is None:
+            named = {path.split("/")[1] for path in repository.rollouts()}
+        else:
+            named = {name} if repository.find_releases(name, version) else set()
+        if name in named:
+            found.append(name)
+    if len(found) > 1:
+        what = f"{' and '.join(found)} both have {version or 'a rollout'}"
+        raise UsageError(what, "", "give --product")
+    return found[0] if found else repository.workspace.product(None)
 
 
 def seconds(text: str) -> int:
@@ -194,8 +229,10 @@ def missing_text(workspace: Workspace, missing: Iterable[Missing]) -> str:
 
 
 def check_done(
-    workspace: Workspace, missing: tuple[Missing, ...], what: str, which: str, facts: object
+    workspace: Workspace, committed: Committed, what: str, which: str, facts: object
 ) -> None:
     """Fail if a change waits for signatures: a script that goes on would publish the old."""
-    if missing:
-        raise MpotaError(what, which, missing_text(workspace, missing), facts)
+    for warning in committed.warnings:
+        warn(warning)
+    if committed.missing:
+        raise MpotaError(what, which, missing_text(workspace, committed.missing), facts)

@@ -4,6 +4,9 @@
 Devices never see half of it, and it may be cut and run again at any time. With --serve it goes on
 to serve that folder over HTTPS with Range, for development: a certificate authority is
 made once, and `mpota provision` puts its certificate onto devices.
+
+--flat is for servers without folders, such as GitHub Releases: upload the files of the folder, the
+timestamp last, and give devices a base URL that ends in #flat.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         type=Path,
         help="folder to bring up to date (public, in the working folder)",
+    )
+    parser.add_argument(
+        "--flat", action="store_true", help='write all into one folder, each "/" as "."'
     )
     parser.add_argument("--dry-run", action="store_true", help="show what would be copied")
     serve = parser.add_argument_group("development server")
@@ -53,7 +59,9 @@ def run(args: argparse.Namespace) -> None:
     workspace = open_workspace(common.folder(args))
     destination = args.destination or workspace.public
     with workspace.lock():
-        done = publish.publish(open_repository(workspace), destination, dry_run=args.dry_run)
+        done = publish.publish(
+            open_repository(workspace), destination, flat=args.flat, dry_run=args.dry_run
+        )
     for path in done.written:
         common.talk(args, f"wrote {path}")
     facts = {
@@ -74,7 +82,7 @@ def _serve(args: argparse.Namespace, destination: Path, facts: dict[str, object]
     import asyncio
     import sys
 
-    from mpota import devtls, names, serve
+    from mpota import devtls, names, serve, sources
     from mpota.workspace import open_workspace
 
     ca = None
@@ -92,6 +100,8 @@ def _serve(args: argparse.Namespace, destination: Path, facts: dict[str, object]
 
     def started(port: int) -> None:
         url = f"https://{f'[{address}]' if ':' in address else address}:{port}/"
+        if args.flat:
+            url += sources.FLAT
         lines = [f"serving {destination} at {url}"]
         if ca is not None:
             lines.append(f"CA certificate: {ca}")

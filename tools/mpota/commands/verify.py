@@ -20,7 +20,12 @@ EXAMPLE = "mpota verify www"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("where", metavar="WHERE", nargs="?", help="folder or https:// URL")
+    parser.add_argument(
+        "where",
+        metavar="WHERE",
+        nargs="?",
+        help="folder or https:// URL; at its end #flat for the flat layout",
+    )
     parser.add_argument(
         "--root",
         metavar="FILE",
@@ -32,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import names, publish, verify
+    from mpota import names, publish, sources, verify
     from mpota.errors import MpotaError, RefusedError
     from mpota.workspace import open_workspace
 
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     except OSError as error:
         todo = f"{error.strerror}: correct --root" if args.root else "give --root"
         raise MpotaError("cannot read the trusted root", root, todo) from error
-    source = verify.open_source(where, args.ca)
+    source = sources.open_source(where, args.ca)
     seen = verify.verify(source, trusted, now)
     lines = [f"{role.name} {role.version}, expires {role.expires}" for role in seen.roles]
     for release in seen.releases:
