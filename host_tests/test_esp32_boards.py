@@ -16,6 +16,7 @@ from mp_image_tool_esp32.partition_table import PartitionTable
 
 import partitions
 from mpota import esp32
+from mpota.workspace import KNOWN_BOARDS
 from sim import image, table
 from sim.chip import VALID, Board
 from sim.flash import Flash
@@ -282,6 +283,12 @@ def test_every_option_is_one_of_esp_idf(folder):
         if assigned and "CONFIG_" in line:
             found |= {name.replace("${OTA_FLASH}", size) for size in ("4MB", "8MB")}
     assert found == set(KCONFIG)
+
+
+@pytest.mark.parametrize(("board", "size"), [*product(BOARDS, SIZES)])
+def test_mpota_knows_the_board(folder, board, size):
+    known = KNOWN_BOARDS[board if size == "4m" else board + "-FLASH_8M"]
+    assert (known.chip, known.slot) == (BOARDS[board][0], rows_of(folder, size)[3][3])
 
 
 @pytest.mark.parametrize("board", BOARDS)

@@ -73,11 +73,18 @@ ARCHITECTURES = {
 }
 
 # MicroPython's builds that have two OTA slots, named as sys.implementation._build names them; the
-# sizes are from the partition tables in its ports/esp32, and from boards/rp2040/boot/flash_map.py.
+# sizes are from the partition tables in its ports/esp32 and in boards/esp32, and from
+# boards/rp2040/boot/flash_map.py.
 KNOWN_BOARDS = {
     "ESP32_GENERIC-OTA": Board("esp32", 0x180000),
     "SIL_WESP32": Board("esp32", 0x270000),
     "SIL_MANT1S": Board("esp32", 0x200000),
+    "OTA_ESP32": Board("esp32", 0x1C0000),
+    "OTA_ESP32-FLASH_8M": Board("esp32", 0x270000),
+    "OTA_ESP32_C3": Board("esp32c3", 0x1C0000),
+    "OTA_ESP32_C3-FLASH_8M": Board("esp32c3", 0x270000),
+    "OTA_ESP32_S3": Board("esp32s3", 0x1C0000),
+    "OTA_ESP32_S3-FLASH_8M": Board("esp32s3", 0x270000),
     "OTA_PICO": Board("rp2040", 0xE8000),
     "OTA_PICO-FLASH_4M": Board("rp2040", 0x158000),
     "OTA_PICO_W": Board("rp2040", 0xE8000),
