@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 
@@ -15,7 +16,7 @@ from mpota import app, library, mpycross, release
 from mpota.cli import main
 from mpota.errors import MpotaError
 from mpota.repository import open_repository
-from mpota.workspace import Board, add_board, known_board, open_workspace
+from mpota.workspace import KNOWN_BOARDS, Board, add_board, known_board, open_workspace
 from mpota_world import (
     APP,
     APP_FILES,
@@ -103,6 +104,8 @@ WRONG = {
     "not ascii": ["größe.py"],
     "the library's": [".ota-list"],
     "the library's below": ["lib/.otaxy/a"],
+    "the library's on FAT": ["lib/.OTA-LIST"],
+    "ends in a dot": ["lib./a.py"],
     "long": ["a/" + "b" * 95],
     "deep": ["a/b/c/d/e/f/g/h/i"],
     "case": ["lib/Net.py", "lib/net.py"],
@@ -313,7 +316,8 @@ def test_library_travels_compiled_with_the_boards_verifier(tmp_path):
 )
 def test_library_without_a_verifier_is_pointed_out(tmp_path, archs, words):
     built = build(put_files(tmp_path, {"main.py": "1"}), archs)
-    assert "lib/ota_ed25519.mpy" not in built.files and "arch" not in built.custom
+    assert "lib/ota_ed25519.mpy" not in built.files
+    assert ("arch" in built.custom) is (archs == ["armv7emdp"])  # other native parts it can have
     assert [words in said for said in built.warnings] == [True]
 
 
@@ -524,6 +528,13 @@ def test_options_of_a_release_reach_its_metadata(here, capsys):
     assert "mpy" not in custom and "library" not in custom
 
 
+def test_boards_with_the_library_frozen_in_get_none(here, capsys):
+    line = "release app --version {} --dry-run --board OTA_PICO_W --board {}".split()
+    bare = run(capsys, *line[:3], "1", *line[4:-1], "OTA_ESP32")
+    full = run(capsys, *line[:3], "1", *line[4:-1], "RPI_PICO_W")
+    assert bare["length"] < 100 < 40000 < full["length"]
+
+
 def test_dry_run_of_a_folder_signs_nothing(here, capsys):
     before = sorted((here / "ota-repo" / "repository").rglob("*"))
     done = run(capsys, "release", "app", "--version", "1", "--dry-run")
@@ -605,6 +616,17 @@ def test_board_is_added_once_and_never_changed(tmp_path):
 def test_stock_boards_are_known_by_name(name, chip, arch):
     assert (known_board(name).chip, known_board(name).arch) == (chip, arch)
     assert known_board(name).slot == 0
+
+
+def test_slots_of_our_boards_are_those_of_their_tables(repo):
+    for name, board in KNOWN_BOARDS.items():
+        if name.startswith("OTA_ESP32"):
+            table = repo / f"boards/esp32/partitions-{'8m' if 'FLASH_8M' in name else '4m'}.csv"
+            rows = [re.split(r",\s*", row) for row in table.read_text().splitlines()]
+            assert [int(row[4], 0) for row in rows if row[0] in ("ota_0", "ota_1")] == [
+                board.slot,
+                board.slot,
+            ]
 
 
 def test_unknown_boards_are_unknown():

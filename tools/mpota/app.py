@@ -266,8 +266,10 @@ def check_path(path: str, where: Path | str = "") -> None:
         if not _STEP.fullmatch(step) or step in (".", ".."):
             shown = Path(where) / path if where else path
             raise MpotaError("not a name for a device's file", shown, "use A-Z a-z 0-9 . _ -")
-        if step.startswith(".ota"):
+        if step.lower().startswith(".ota"):
             raise MpotaError("names beginning with .ota are the library's", path, "rename it")
+        if step.endswith("."):
+            raise MpotaError("name that ends in a dot, which FAT drops", path, "rename it")
     if len(path) > MAX_PATH:
         raise MpotaError(f"path of {len(path)} characters", path, f"use at most {MAX_PATH}")
     if len(steps) > MAX_DEPTH:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from mpota import mpycross
@@ -64,14 +65,14 @@ def build(arch: str, *, esp32: bool) -> tuple[dict[str, bytes], str | None]:
     found: dict[str, bytes] = {}
     for name, path in sources(esp32=esp32).items():
         data = path.read_bytes()
-        try:
-            if command is not None:
-                code = mpycross.translate(command, data, name, optimize=3)
-                found[f"lib/{name.removesuffix('.py')}.mpy"] = code
-                continue
-        except mpycross.Unsupported:
-            pass  # machine code: the device compiles it
-        found[f"lib/{name}"] = data
+        code = None
+        if command is not None:
+            with suppress(mpycross.Unsupported):  # code for a chip that is not known: a device can
+                code = mpycross.translate(command, data, name, arch=arch, optimize=3)
+        if code is None:
+            found[f"lib/{name}"] = data
+        else:
+            found[f"lib/{name.removesuffix('.py')}.mpy"] = code
     native = verifier(arch) if arch else None
     if native is not None:
         found[f"lib/{_VERIFIER}"] = native.read_bytes()

@@ -106,6 +106,11 @@ _STOCK_CHIPS = {
 }
 
 
+def has_library(name: str) -> bool:
+    """Tell whether the firmware of a board has `ota` frozen in it: all those of boards/ have."""
+    return name.startswith("OTA_") and name in KNOWN_BOARDS
+
+
 def known_board(name: str) -> Board | None:
     """Return what is known about a build of MicroPython by its name alone."""
     if name in KNOWN_BOARDS:

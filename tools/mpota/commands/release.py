@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frozen",
         action=argparse.BooleanOptionalAction,
-        help="ota is frozen in it, so it does not need the device's own library (RP2040 only)",
+        help="ota is frozen in it, so it does not need the device's own library (boards of ours)",
     )
     app = parser.add_argument_group("applications")
     app.add_argument(
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     app.add_argument(
         "--no-library",
         action="store_true",
-        help="do not add the device library: the firmware has it frozen in",
+        help="do not add the device library: the firmware has it frozen in (boards of ours)",
     )
     app.add_argument(
         "--no-check", action="store_true", help="release Python that mpy-cross cannot compile"
@@ -191,7 +191,7 @@ def _prepare_app(
     args: argparse.Namespace, repository: Repository, ask: AskPassphrase
 ) -> tuple[release.Wanted, release.Release]:
     from mpota import app, release
-    from mpota.workspace import Board, known_board
+    from mpota.workspace import Board, has_library, known_board
 
     workspace = repository.workspace
     product = workspace.product(args.product, "app")
@@ -206,7 +206,7 @@ def _prepare_app(
         args.images[0],
         archs={Board(chip).arch for chip in chips},
         esp32=any(not chip or chip.startswith("esp32") for chip in chips),
-        with_library=not args.no_library,
+        with_library=not args.no_library and not all(map(has_library, boards)),
         check=not args.no_check,
         to_mpy=args.compile,
     )
@@ -229,7 +229,7 @@ def _prepare_firmware(
 
     from mpota import bootkeys, release, rp2040
     from mpota.errors import MpotaError, UsageError
-    from mpota.workspace import KNOWN_BOARDS
+    from mpota.workspace import KNOWN_BOARDS, has_library
 
     workspace = repository.workspace
     product = workspace.product(args.product, "firmware")
@@ -240,10 +240,11 @@ def _prepare_firmware(
         todo = f"known: {known}; others like --chip esp32s3 --slot-size 2M"
         raise MpotaError("board is unknown", boards[0], todo)
     two_slots = chip == rp2040.CHIP
+    is_frozen = two_slots or all(map(has_library, boards))
     wanted = replace(
         _wanted(args, product, boards),
         mpy=None if args.mpy == "none" else args.mpy or "6.3",
-        frozen=two_slots if args.frozen is None else args.frozen,
+        frozen=is_frozen if args.frozen is None else args.frozen,
     )
     if args.images and len(args.images) != 1 + two_slots:
         count = "two images: firmware-a.bin and firmware-b.bin" if two_slots else "one image"
