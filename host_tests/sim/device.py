@@ -18,7 +18,7 @@ from outside (watchdog, power) is the work of `supervisor.py`.
     cut N, tear T, seed S   cut power in flash operation N of this life
     repl MODE        the REPL is on standard input and output when the program is over; "raw": it
                      begins in raw mode, as after a soft reset from there, and without main.py
-    platform NAME, build NAME, machine TEXT     what `sys` says (esp32; else of this interpreter)
+    platform NAME, build NAME, machine TEXT, mpy N   what `sys` says (esp32, else the truth)
     report PATH      where watchdog and clock are reported to, a line each:
                      "watchdog MS" (armed or fed, from now on), "clock SECONDS", "ops N",
                      "running LABEL", "started 1" (boot.py comes next), "sleep MS"
@@ -81,11 +81,11 @@ class _Time:
         for name in dir(time):
             if not name.startswith("__"):
                 setattr(self, name, getattr(time, name))
-        self.time = lambda: int(time.time()) + board.clock_offset - _EPOCH_2000
+        # An application is `__main__`, as this file is: it may give the name `time` to another.
+        now, fields = time.time, time.gmtime
+        self.time = lambda: int(now()) + board.clock_offset - _EPOCH_2000
         self.time_ns = lambda: self.time() * 1000000000
-        self.gmtime = lambda at=None: time.gmtime(
-            (self.time() if at is None else at) + _EPOCH_2000
-        )
+        self.gmtime = lambda at=None: fields((self.time() if at is None else at) + _EPOCH_2000)
         self.localtime = self.gmtime
         self.mktime = lambda t: seconds_of(*t[:6]) - _EPOCH_2000
 
@@ -109,6 +109,8 @@ class _Sys(_Copy):
         for name in ("build", "machine"):
             if name in options:
                 setattr(self.implementation, "_" + name, options[name])
+        if "mpy" in options:
+            self.implementation._mpy = int(options["mpy"])
 
 
 def _options(words):
@@ -182,6 +184,7 @@ def _start(board, flash, options, report):
 
 
 def main(argv):
+    now = time.time  # the name may be another's later
     here = argv[0].rpartition("/")[0] or "."
     sys.path.insert(0, here + "/..")
     from sim.chip import Board, BootLoop, ChipReset, DeepSleep, Panic
@@ -195,7 +198,7 @@ def main(argv):
         flash.tear = options.get("tear", "before")
     board = Board(flash, chip=options.get("chip", "esp32"))
     if "clock" in options:
-        board.clock_offset = int(options["clock"]) - int(time.time())
+        board.clock_offset = int(options["clock"]) - int(now())
     pipe = open(options["report"], "wb", 0) if "report" in options else None
 
     def report(word, value):
@@ -221,7 +224,7 @@ def main(argv):
         status = RESET
     except SystemExit:
         status = SOFT
-    report("clock", int(time.time()) + board.clock_offset)
+    report("clock", int(now()) + board.clock_offset)
     report("ops", flash.ops)
     return status
 

@@ -397,8 +397,14 @@ class Board:
         self._transport = transport
         self.name = name
 
+    def resume(self) -> None:
+        """Let what was interrupted start again, by a soft reset: no try of a trial is lost."""
+        with contextlib.suppress(TransportError, OSError, MpotaError):
+            self._transport.exit_raw_repl()
+            self._transport.line.write(b"\x04")
+
     def close(self) -> None:
-        """Leave the board at its REPL, and the port."""
+        """Leave the port, with the board at its REPL unless it was told otherwise."""
         with contextlib.suppress(TransportError, OSError, MpotaError):
             self._transport.exit_raw_repl()
         self._transport.close()
@@ -552,6 +558,11 @@ class Board:
         if digest != (len(data), sha256(data).hexdigest()):
             raise BoardError("the board reads back something else", path, "its flash may be worn")
         self.run(f"os.rename({_PART!r},{path!r})")
+
+    def free(self) -> int:
+        """Return how many bytes the file system still takes."""
+        space = self.ask("import os\ns=os.statvfs('/')\ntell(s[0]*s[3])")
+        return space if isinstance(space, int) else 0
 
     def remove(self, path: str) -> None:
         """Remove a file; an absent one is no error."""

@@ -21,6 +21,8 @@ VERBS = (
     "settings",
     "publish",
     "provision",
+    "push",
+    "doctor",
     "uf2",
     "verify",
     "refresh",
