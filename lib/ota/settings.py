@@ -115,18 +115,31 @@ class Settings:
             raise TrustError("settings are missing", document)
         digest = sha256()
         try:
-            reader = Reader(file, bytearray(_BUFFER), _MAX, (digest,))
-            found = reader.fields({"urls": _urls}, {"ca": _MAX})
-            reader.end()
+            found = parse(file, (digest,))
         finally:
             file.close()
         if binascii.hexlify(digest.digest()).decode() != signed:
             raise TrustError("settings are not what was signed", document)
-        ca = found.get("ca")
+        return found
+
+
+def parse(file, raw=()):
+    """Return (URLs, CA certificates or None) of a settings.json. Raises TrustError.
+
+    `file`: readinto; `raw`: sinks (update) for every byte of it.
+    """
+    reader = Reader(file, bytearray(_BUFFER), _MAX, raw)
+    found = reader.fields({"urls": _urls}, {"ca": _MAX})
+    reader.end()
+    ca = found.get("ca")
+    if ca is not None:
         try:
-            return found["urls"], ca and binascii.a2b_base64(ca)
+            ca = binascii.a2b_base64(ca)
         except ValueError:
+            ca = None
+        if not ca:
             raise TrustError("malformed settings", "ca")
+    return found["urls"], ca
 
 
 def _urls(reader):

@@ -159,7 +159,7 @@ class Sources:
             adopted.append((self._urls, ca))
             self.urls = [url for urls, _ in adopted for url in urls]
         try:
-            http = Http([], tries=2 if alone else 4)
+            http = Http([], tries=1 if alone else 4)
             for urls, own in adopted:
                 for url in urls:
                     http.add([url], own or ca, self._headers if _server(url) in known else ())
