@@ -18,7 +18,7 @@ from in_process import BLOCKS, LENGTH, Device, Source, build, clone
 from mpota import rollout
 from mpota.release import block_list
 from mpota.repository import open_repository
-from ota.adapters.clock import shift
+from ota.adapters.clock import Clock, shift
 from ota.errors import (
     ClockError,
     ExpiredError,
@@ -340,6 +340,16 @@ def test_floor_does_not_rise_when_the_image_is_given_up(make, own):
     assert device.status()["minseq"] == 0
 
 
+def test_floor_outlives_a_lost_file_system(make, own):
+    own.release("3.0.0", V3, minseq=3)
+    device = make(V2, of=own)
+    device.on_trial().settle()
+    wipe(device.folder / "state")
+    own.roll_out(halt=True)
+    device.reset().update()
+    assert device.status()["minseq"] == 3
+
+
 def test_spare_at_the_floor_stays_bootable(make, own):
     own.release("3.0.0", V3, minseq=1)
     device = make(of=own)
@@ -517,6 +527,80 @@ def test_clock_below_the_floor_is_named_before_tls_fails_for_it(device, claims):
     assert device.source.requests == []
     device.clock.claims = _after(device.now, days=1)
     assert device.update().ready
+
+
+def needs_clock(device, ntp, claims="2000-01-01T00:00:10Z"):
+    device.source.needs_clock = True
+    device.clock.claims = claims
+    device.clock.ntp = ntp
+    return device
+
+
+def test_ntp_sets_a_clock_that_was_never_set(device):
+    needs_clock(device, _after(device.now, days=1))
+    assert device.update().ready
+    assert device.clock.claims == _after(device.now, days=1)
+    assert state.load(device.store)["utc"] < device.clock.claims  # it stays a claim
+
+
+def test_ntp_is_asked_only_when_somebody_needs_the_time(device):
+    device.clock.claims = "2000-01-01T00:00:10Z"
+    device.clock.ntp = device.now
+    device.update(consent=lambda offer: False)
+    assert device.clock.asked == 0
+    needs_clock(device, device.now, claims=_after(device.now, days=1))
+    device.update(consent=lambda offer: False)
+    assert device.clock.asked == 0
+    needs_clock(device, _after(device.now, days=1))
+    assert device.update().ready and device.clock.asked == 1
+
+
+def test_ntp_cannot_turn_the_time_back_behind_what_is_certain(device):
+    needs_clock(device, "2025-06-01T00:00:00Z")
+    with pytest.raises(ClockError, match="behind what is certain"):
+        device.update()
+    assert device.source.requests == []
+
+
+@pytest.mark.parametrize("trouble", [None, FetchError("ntp: no answer")])
+def test_without_an_answer_of_ntp_the_clock_is_named(device, trouble):
+    needs_clock(device, trouble)
+    with pytest.raises(ClockError, match="behind what is certain"):
+        device.update()
+    assert [facts[1] for facts in device.log] == ([trouble] if trouble else [])
+
+
+def test_forged_ntp_at_2100_does_no_lasting_harm(device):
+    needs_clock(device, "2100-01-01T00:00:00Z")
+    with pytest.raises(ClockError):
+        device.update()
+    device.clock.claims = device.now
+    assert device.update().ready
+
+
+def test_clock_asks_the_server_of_the_configuration(monkeypatch):
+    async def now(host):
+        if host == "broken:x":
+            raise ValueError
+        return host + " says it is late"
+
+    told = []
+    monkeypatch.setattr("ota.adapters.ntp.now", now)
+    monkeypatch.setattr("ota.adapters.ntp.set_rtc", told.append)
+    assert run(Clock("pool").ask()) is True and told == ["pool says it is late"]
+    assert run(Clock().ask()) is False
+    with pytest.raises(StateError, match="ntp"):
+        run(Clock("broken:x").ask())
+
+
+def test_certificate_whose_dates_do_not_fit_names_the_clock(device):
+    def refuse(*args):
+        raise ClockError("certificate dates")
+
+    device.source.open = refuse
+    with pytest.raises(ClockError) as error:
+        device.update()
+    assert error.value.args == ("certificate dates", "by the clock", device.clock.claims)
 
 
 def test_clock_at_2100_is_blamed_and_does_no_lasting_harm(device):

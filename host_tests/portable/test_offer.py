@@ -234,5 +234,73 @@ class TestFits(unittest.TestCase):
             self.refused("not for this device", image(block=block))
 
 
+class TestApplication(unittest.TestCase):
+    def fit(self, without=(), **changes):
+        facts = device(kind="app", chip=None, mpy="6.3", arch=("armv6m", "armv7em"))
+        facts.update(changes.pop("device", {}))
+        custom = dict(kind="app", chip=None, mpy="6.3")
+        custom.update(changes)
+        target = image(**custom)
+        for key in without:
+            del target.custom[key]
+        return fits(facts, memory(), 6, 65536, 7, 1, target)
+
+    def refused(self, *reason, **changes):
+        with self.assertRaises(NotOffered) as caught:
+            self.fit(**changes)
+        self.assertEqual(caught.exception.args[: len(reason)], reason)
+
+    def test_offered(self):
+        offer = self.fit()
+        self.assertEqual((offer.product, offer.kind, offer.needs), ("thermo", "app", None))
+        self.fit(without=("mpy",), device={"mpy": None})
+        self.fit(arch="armv6m")
+        self.fit(device={"library": "6.1"})  # its library comes with it
+
+    def test_another_mpy_version(self):
+        self.refused("not for this device", "mpy", mpy="6.2")
+        self.refused("not for this device", "mpy", device={"mpy": None})
+
+    def test_native_code_of_another_core(self):
+        self.refused("not for this device", "arch", arch="armv7emsp")
+        self.refused("not for this device", "arch", arch="armv6m", device={"arch": ()})
+
+    def test_kind(self):
+        self.refused("not for this device", "kind", kind="firmware")
+        self.refused(
+            "not for this device", "kind", device={"kind": "firmware", "library": "source"}
+        )
+
+    def test_range_of_firmware(self):
+        needs = {"product": "base", "min": 3, "max": 5}
+        for seq in (3, 5):
+            offer = self.fit(firmware=needs, device={"firmware": ("base", seq)})
+            self.assertEqual(offer.needs, ["base", 3, 5])
+        for running in (("base", 2), ("base", 6), ("other", 4), ("base", 0)):
+            self.refused(
+                "needs another firmware", "base", firmware=needs, device={"firmware": running}
+            )
+        self.refused("needs another firmware", firmware=needs)
+        del needs["max"]
+        offer = self.fit(firmware=needs, device={"firmware": ("base", 600)})
+        self.assertEqual(offer.needs, ["base", 3, None])
+
+    def test_firmware_that_the_running_application_needs(self):
+        for needs, is_offered in (
+            (["thermo", 7, 7], True),
+            (["thermo", 1, None], True),
+            (None, True),
+            (["thermo", 1, 6], False),
+            (["thermo", 8, None], False),
+            (["other", 1, None], False),
+        ):
+            facts = device(needs=needs)
+            if is_offered:
+                fits(facts, memory(), 6, 65536, 7, 1, image())
+            else:
+                with self.assertRaises(NotOffered):
+                    fits(facts, memory(), 6, 65536, 7, 1, image())
+
+
 if __name__ == "__main__":
     unittest.main()
