@@ -163,6 +163,11 @@ format: setup ## put the layout of all Python files right
 	$(VENV)/ruff check --fix --select I .
 	$(VENV)/ruff format .
 
+.PHONY: docs
+docs: setup ## write docs/CLI.md and docs/API.md from the code
+	cd tools && ../$(VENV)/python -m mpota.clidoc >../build/CLI.md && mv ../build/CLI.md ../docs
+	cd tools && ../$(VENV)/python -m mpota.apidoc >../build/API.md && mv ../build/API.md ../docs
+
 .PHONY: size
 size: setup ## sizes on a device, compared with size.csv and their bars
 	$(VENV)/python tools/bench/run.py --only size

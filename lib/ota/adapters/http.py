@@ -13,8 +13,8 @@ it appears in an error, and whoever asked checks the bytes.
     Time        `timeout_s` bounds one connection with its handshake, request and response head,
                 and then each 4 KB of body. Only the name look-up of MicroPython blocks.
     Retries     Lost connections and the statuses that mean "later" are tried `tries` times, with
-                growing pauses, whatever Retry-After says. Everything else is final for that base
-                URL.
+                growing pauses, whatever Retry-After says; a 403 that has one means "later" too.
+                Everything else is final for that base URL.
     Base URLs   Asked in order, beginning with the one that answered last (`close` forgets that).
                 404 and the like are the answer only when no URL has the file: a host that was
                 moved and now says 404 to everything must not end the updates.
