@@ -10,6 +10,7 @@ refuse, and servers that do not have this repository, are refused before anythin
 from __future__ import annotations
 
 import base64
+import io
 import json
 import ssl
 from collections.abc import Sequence
@@ -66,6 +67,9 @@ class Signed:
 
 def document(urls: Sequence[str], ca: bytes | None) -> bytes:
     """Return settings.json. `ca`: DER, one after the other; None: devices keep what they have."""
+    from ota.errors import TrustError
+    from ota.settings import parse
+
     if not 1 <= len(urls) <= MAX_URLS:
         raise MpotaError(f"{len(urls)} base URLs", "", f"devices take 1 to {MAX_URLS}")
     if len(set(urls)) != len(urls):
@@ -77,6 +81,11 @@ def document(urls: Sequence[str], ca: bytes | None) -> bytes:
     if len(data) > MAX_LENGTH:
         what = f"settings of {len(data)} bytes, more than {MAX_LENGTH}"
         raise MpotaError(what, "", "give fewer CA certificates")
+    try:
+        parse(io.BytesIO(data))
+    except TrustError as error:  # a rule that is not stated above
+        facts = " ".join(str(fact) for fact in error.args)
+        raise MpotaError(f"devices would refuse it ({facts})", " ".join(urls), "") from error
     return data
 
 
@@ -230,7 +239,7 @@ def sign(
         targets = repository.role(role).signed.targets
         seq = 1 + _last_seq(repository, role)
         for channel in channels:
-            path = names.settings_path(product, names.check_name("channel", channel))
+            path = names.settings_path(product, channel)
             target = TargetFile.from_data(path, content, ["sha256"])
             target.unrecognized_fields["custom"] = {"kind": "settings", "seq": seq}
             made.append(Settings(path, content, seq))

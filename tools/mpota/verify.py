@@ -61,11 +61,22 @@ class SeenRollout:
     problem: str  # "" if a device whose turn it is would follow it, else the device's reason
 
 
+@dataclass(frozen=True)
+class SeenSettings:
+    """What is signed about where devices look for updates."""
+
+    path: str
+    seq: Any
+    urls: list[str]
+    problem: str  # "" if a device could read them
+
+
 @dataclass
 class Seen:
     roles: list[Role] = field(default_factory=list)
     releases: list[SeenRelease] = field(default_factory=list)
     rollouts: list[SeenRollout] = field(default_factory=list)
+    settings: list[SeenSettings] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, Any]:
@@ -185,6 +196,9 @@ def _list(device: _Device, source: Source, delegated: list[str], time: str) -> S
                 seen.rollouts.append(_rollout(device, path, time))
             elif isinstance(custom, dict) and "blocks" in custom:
                 seen.releases.append(_release(device, source, path))
+            elif isinstance(custom, dict) and custom.get("kind") == "settings":
+                seen.settings.append(_settings(device, source, path))
+    seen.settings.sort(key=lambda settings: settings.path)
     seen.releases.sort(key=lambda release: (release.path.split("/")[1], release.seq))
     for release in seen.releases:
         if release.problem:
@@ -192,6 +206,9 @@ def _list(device: _Device, source: Source, delegated: list[str], time: str) -> S
     for rollout in seen.rollouts:
         if rollout.problem:
             seen.problems.append(f"{rollout.path}: {rollout.problem}")
+    for settings in seen.settings:
+        if settings.problem:
+            seen.problems.append(f"{settings.path}: {settings.problem}")
     return seen
 
 
@@ -265,6 +282,26 @@ def _check_app(image: Any, data: bytes, listed: bytes) -> str:
     if "main.py" not in app.split(listed, data, custom["digest"]):
         return "no main.py in it"
     return ""
+
+
+def _settings(device: _Device, source: Source, path: str) -> SeenSettings:
+    from ota.errors import TrustError
+    from ota.settings import parse
+
+    target = device.follow(device.client.find(path))
+    if target is None:
+        return SeenSettings(path, None, [], "its role may not name it")
+    seq = target.custom.get("seq")
+    data = _read_target(source, target)
+    if data is None:
+        return SeenSettings(path, seq, [], "is missing")
+    if len(data) != target.length or sha256(data).hexdigest() != target.hashes["sha256"]:
+        return SeenSettings(path, seq, [], "is not what was signed")
+    try:
+        urls, _ = parse(io.BytesIO(data))
+    except TrustError as error:
+        return SeenSettings(path, seq, [], " ".join(str(fact) for fact in error.args))
+    return SeenSettings(path, seq, urls, "" if type(seq) is int else "has no number")
 
 
 def _read_target(source: Source, target: Any) -> bytes | None:

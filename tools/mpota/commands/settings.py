@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> None:
     ca, warnings = settings.check_ca(args.ca, now) if args.ca else (None, [])
     content = settings.document(urls, ca)
     channels = list(dict.fromkeys(args.channel or [common.CHANNEL]))
+    for channel in channels:
+        names.check_name("channel", channel)
     with workspace.lock():
         repository = open_repository(workspace)
         if not args.no_check:

@@ -64,6 +64,9 @@ def run(args: argparse.Namespace) -> None:
         what += f", {release.length} bytes"
         lines.append(f"{what}: {'bad: ' + release.problem if release.problem else 'whole'}")
     lines += [_rollout_line(rollout) for rollout in seen.rollouts]
+    for settings in seen.settings:
+        what = f"{settings.path} seq {settings.seq}: {' '.join(settings.urls)}"
+        lines.append(f"{what}: {'bad: ' + settings.problem if settings.problem else 'good'}")
     if seen.problems:
         if not args.json:  # with --json the facts go out together with the failure
             common.show(args, {}, lines)
