@@ -5,7 +5,9 @@ Every device runs firmware 1.0.0 and application 1.0.0; the repository offers 2.
 """
 
 import json
+import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -17,7 +19,7 @@ from mpota.repository import open_repository
 from ota.errors import ImageError, StateError, TrustError
 from ota.updater import DECLINED, NOT_OFFERED, READY, UP_TO_DATE, Updater
 from sim import table
-from sim.chip import SOFT_RESET
+from sim.chip import SOFT_RESET, HardReset
 from sim.flash import PowerCut
 
 V1, V2, V3 = build("1.0.0"), build("2.0.0"), build("3.0.0")
@@ -532,3 +534,135 @@ def test_where_the_library_was_loaded_from(both, folder, monkeypatch, file, load
     monkeypatch.setattr(sys.implementation, "_mpy", 0x306, raising=False)
     status = Updater.from_config(str(folder)).status()
     assert (status["loaded_from"], status["shadowed"]) == (loaded_from, shadowed)
+
+
+# ota.run, main.py of the root
+
+
+@pytest.fixture
+def starts(both, folder, monkeypatch):
+    """starts(main): lets the running application have this main.py, and runs it."""
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+    monkeypatch.chdir(both.folder)
+
+    def starts(main=None):
+        if main is not None:
+            path = both.folder / "ota-app" / both.trees.running.letter
+            files = {**both.tree(path.name), "main.py": main}
+            both.write_tree(path.name, files)
+        ota.run(str(folder))
+
+    return starts
+
+
+def test_main_of_the_tree_runs_as_main_in_its_folder(both, starts):
+    starts("import os\nSEEN = __name__, os.getcwd()")
+    seen = sys.modules["__main__"].SEEN
+    assert seen == ("__main__", str(both.folder / "ota-app" / "a"))
+
+
+def test_exception_on_trial_rejects_the_application(make, own, both, starts):
+    bring(both)
+    own.release_app("3.0.0", {"main.py": "raise ValueError('secret')"})
+    both.source._path = both.source._paths[0] = str(own.repository)
+    both.on_tree_trial()
+    with pytest.raises(HardReset):
+        starts()
+    both.reset()
+    assert both.trees.running.letter == "a" and both.runs == "ota_1"
+    why = both.status()["app"]["last"]["why"]
+    assert why == "main.py raised ValueError"
+    assert both.update().reason == ("rejected by this device", why)
+
+
+def test_exception_while_the_firmware_is_on_trial_rejects_the_firmware(both, starts):
+    both.on_trial()
+    with pytest.raises(HardReset):
+        starts("1 / 0")
+    both.reset()
+    assert both.runs == "ota_0" and both.trees.running.letter == "a"
+    assert both.status()["last"]["why"] == "main.py raised ZeroDivisionError"
+
+
+def test_exception_on_trial_goes_back_when_nothing_can_be_saved(both, starts):
+    both.on_trial()
+    both.store.refuses = ("update",)
+    (both.folder / "state" / "config.json").unlink()
+    with pytest.raises(HardReset):
+        starts("1 / 0")
+    assert both.reset().runs == "ota_0"
+
+
+def test_exception_of_a_kept_application_passes(both, starts):
+    with pytest.raises(ZeroDivisionError):
+        starts("1 / 0")
+    assert both.reset().trees.running.letter == "a"
+
+
+@pytest.mark.parametrize("error", ["KeyboardInterrupt", "SystemExit"])
+def test_interrupt_on_trial_is_no_verdict(both, starts, error):
+    both.on_trial()
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        starts(f"raise {error}")
+    assert both.start(SOFT_RESET).boot.on_trial
+
+
+@pytest.fixture
+def kept(both):
+    """Runs application 2.0.0 in tree b; 1.0.0 is in tree a."""
+    bring(both)
+    bring(both)
+    return both
+
+
+def test_damaged_application_gives_way_to_the_one_before(kept, starts):
+    (kept.folder / "ota-app" / "b" / "lib" / "x.py").write_text("1 / 0")
+    (kept.folder / "ota-app" / "b" / "main.py").write_text("import nothing_here")
+    with pytest.raises(HardReset):
+        starts()
+    assert kept.reset().trees.running.letter == "a"
+    assert kept.status()["app"]["version"] == "1.0.0" or kept.status()["app"]["seq"] == 0
+    assert bring(kept) == "display" and kept.tree("b") == A2  # what was damaged comes again
+
+
+def test_damaged_application_stays_when_the_other_is_damaged_too(kept, starts):
+    for letter in "ab":
+        (kept.folder / "ota-app" / letter / "main.py").write_text("1 / 0")
+    with pytest.raises(ZeroDivisionError):
+        starts()
+    assert kept.reset().trees.running.letter == "b"
+
+
+def test_exception_while_an_update_waits_for_the_reset_passes(both, starts):
+    bring(both)
+    assert both.update().ready
+    with pytest.raises(ZeroDivisionError):
+        starts("1 / 0")
+    assert both.trees.switch_pending
+
+
+def test_no_application_to_run(both, starts):
+    (both.folder / "ota-app" / "a" / ".ota-list").unlink()
+    with pytest.raises(StateError, match="no application"):
+        starts()
+
+
+def test_compiled_main_runs_too(tmp_path, any_micropython, micropython_env, repo, mpy_cross):
+    """MicroPython's execfile takes no .mpy: it is imported, and found in the tree first."""
+    tree = tmp_path / "ota-app" / "a"
+    tree.mkdir(parents=True)
+    (tree / "start.py").write_text("import os\nprint(__name__, os.getcwd())")
+    subprocess.run([mpy_cross, "-o", tree / "main.mpy", tree / "start.py"], check=True)
+    (tree / ".ota-list").write_bytes(b"any")
+    (tmp_path / "state").mkdir()
+    (tmp_path / "main.py").write_text("print('not this one')")
+    program = f"import sys, ota\nsys.path[:0] = ['{tree}', '{tmp_path}']\n"
+    done = subprocess.run(
+        [any_micropython, "-c", program + f"ota.run('{tmp_path}/state')"],
+        env=micropython_env,
+        cwd=repo,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["main", str(tree)], done.stderr
