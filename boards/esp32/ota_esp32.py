@@ -46,7 +46,9 @@ _INVALID = const(3)
 _ABORTED = const(4)
 _NONE = const(0xFFFFFFFF)
 
-_VALIDATE_FAILED = const(-5379)  # ESP_ERR_OTA_VALIDATE_FAILED, as OSError has it
+# ESP_ERR_OTA_VALIDATE_FAILED and _SMALL_SEC_VER, as OSError has them.
+_REFUSED = (-5379, -5380)
+_SECURE_VERSION = const(36)  # u32 of the descriptor; 0 in firmware without anti-rollback
 _DESCRIPTOR = b"\x32\x54\xcd\xab"  # every application has it at offset 32, no bootloader has
 _CHIPS = {0: "", 2: "s2", 5: "c3", 9: "s3", 12: "c2", 13: "c6", 18: "p4", 23: "c5"}  # esp32...
 
@@ -194,13 +196,13 @@ class Boot:
         if self._active()[:2] == (slot.subtype, _NEW):
             return
         self._check_settled()
-        head = bytearray(36)
+        head = bytearray(40)
         slot.readinto(0, head)
         self.check_image(head, slot.size)
         try:
             slot.partition.set_boot()
         except OSError as error:
-            if error.args[0] == _VALIDATE_FAILED:
+            if error.args[0] in _REFUSED:
                 raise ImageError("the bootloader would refuse this image")
             raise SlotError("set_boot", error)
         if self._active()[:2] != (slot.subtype, _NEW):
@@ -264,7 +266,7 @@ class Boot:
         return binascii.hexlify(buf).decode()
 
     def check_image(self, head, length):
-        if len(head) < 36 or head[0] != 0xE9 or not 0 < head[1] <= 16:
+        if len(head) < 40 or head[0] != 0xE9 or not 0 < head[1] <= 16:
             raise ImageError("not an ESP32 image")
         chip = head[12] | head[13] << 8
         if chip != self._chip_id:
@@ -276,6 +278,13 @@ class Boot:
             raise ImageError("image without appended digest")
         if self.spare is None or length > self.spare.size:
             raise ImageError("image longer than the slot", length)
+        mine = bytearray(4)
+        self.running.readinto(0, mine, _SECURE_VERSION)
+        (mine,) = struct.unpack("<I", mine)
+        (version,) = struct.unpack_from("<I", head, _SECURE_VERSION)
+        if version < mine:
+            # With anti-rollback on, set_boot would erase it instead of booting it.
+            raise ImageError("image of a lower secure version", version, mine)
 
     # Watchdog
 

@@ -31,10 +31,11 @@ class _Device(unittest.TestCase):
     """A board with image 1 in its first application partition, and a Boot of this life."""
 
     rows = table.SMALL
+    encrypted = False
 
     def start(self):
         if not hasattr(self, "board"):
-            self.board = Board(Flash(table.SMALL_SIZE))
+            self.board = Board(Flash(table.SMALL_SIZE), encrypted=self.encrypted)
             self.board.format(self.rows, IMAGES[1])
             self.board.power_on()
             self.ready = self.board.flash.snapshot()
@@ -110,6 +111,32 @@ class TestContractWithFactory(TestContract):
     """The device runs from a factory partition, as after its first flashing."""
 
     rows = table.SMALL_FACTORY
+
+
+class TestContractWithFlashEncryption(TestContract):
+    """What is erased reads as noise then, and writes come in units of 16 bytes."""
+
+    encrypted = True
+
+    def test_erase_program_read(self):
+        spare = self.boot.spare
+        self.assertTrue(spare.partition.info()[5])
+        content = random_bytes(1, 2, 4096)
+        spare.erase(2)
+        spare.program(2, content)
+        buf = bytearray(4096)
+        spare.readinto(2, buf)
+        self.assertEqual(bytes(buf), content)
+        raw = bytearray(4096)
+        self.board.flash.read(spare.address + 8192, raw)
+        self.assertNotEqual(bytes(raw), content)
+        spare.erase(2)
+        spare.readinto(2, buf)
+        self.assertNotEqual(bytes(buf), b"\xff" * 4096)
+        self.assertRaises(SlotError, spare.program, 2, b"fifteen bytes..")
+
+    def test_program_never_erases(self):
+        """Not with encryption: there, ANDed bits are noise."""
 
 
 class TestFacts(_Device):
@@ -481,6 +508,37 @@ class TestTraps(_Device):
         self.write_spare(IMAGES[3])
         self.boot.try_next(self.boot.spare)
         self.assertEqual(self.otadata(), [(3, NEW), (2, UNDEFINED)])
+
+    def test_a_lower_secure_version_is_refused_before_anything_is_erased(self):
+        # set_boot would erase the whole slot, so a device would fetch the image for ever.
+        self.put("ota_0", image.build(version="1", secure_version=2))
+        self.board.fuses = 2
+        self.hard_reset()
+        good, bad = [image.build(version="2", secure_version=n) for n in (2, 1)]
+        self.boot.check_image(good[:4096], len(good))
+        self.assertRaises(ImageError, self.boot.check_image, bad[:4096], len(bad))
+        self.put("ota_1", bad)
+        self.assertRaises(ImageError, self.boot.try_next, self.boot.spare)
+        self.assertEqual(self.boot.identity(self.boot.spare), image.identity(bad))
+        self.board.fuses = None
+
+    def test_what_the_fuses_refuse_is_a_bad_image(self):
+        # Burned by another image than the one that runs: only set_boot knows.
+        self.put("ota_1", image.build(version="2", secure_version=1))
+        self.board.fuses = 2
+        self.assertRaises(ImageError, self.boot.try_next, self.boot.spare)
+        self.assertEqual(self.board.peek("ota_1", 64), b"\xff" * 64)
+        self.board.fuses = None
+
+    def test_confirming_burns_the_fuses(self):
+        self.put("ota_1", image.build(version="2", secure_version=3))
+        self.board.fuses = 0
+        self.boot.try_next(self.boot.spare)
+        self.hard_reset()
+        self.assertEqual(self.board.fuses, 0)
+        self.boot.confirm()
+        self.assertEqual(self.board.fuses, 3)
+        self.board.fuses = None
 
     def test_image_refused_by_the_bootloader(self):
         data = bytearray(IMAGES[2])

@@ -17,6 +17,7 @@ main.c; WDT: machine_wdt.c and task_wdt.c.
 """
 
 import binascii
+import hashlib
 import struct
 import sys
 import time
@@ -42,12 +43,14 @@ _INVALID_ARG = 0x102
 _INVALID_SIZE = 0x104
 _NOT_FOUND = 0x105
 _VALIDATE_FAILED = 0x1503
+_SMALL_SEC_VER = 0x1504
 _NAMES = {
     _FAIL: "ESP_FAIL",
     _INVALID_ARG: "ESP_ERR_INVALID_ARG",
     _INVALID_SIZE: "ESP_ERR_INVALID_SIZE",
     _NOT_FOUND: "ESP_ERR_NOT_FOUND",
     _VALIDATE_FAILED: "ESP_ERR_OTA_VALIDATE_FAILED",
+    _SMALL_SEC_VER: "ESP_ERR_OTA_SMALL_SEC_VER",
 }
 _NAMES.update(nvs.NAMES)
 _ENOENT = 2
@@ -123,6 +126,16 @@ def entry(seq, state, crc=None):
     return struct.pack("<I20sII", seq, b"\xff" * 20, state, crc)
 
 
+def _crypt(addr, data):
+    """Encrypt or decrypt what lies at `addr`: no cipher, but as bound to its place as one."""
+    start = addr & ~15
+    noise = b""
+    while len(noise) < addr - start + len(data):
+        noise += hashlib.sha256(b"%d" % (start + len(noise))).digest()[:16]
+    skip = addr - start
+    return bytes([data[at] ^ noise[skip + at] for at in range(len(data))])
+
+
 def _active(entries):
     """Return the index of the record that counts, or -1."""
     good = [not item.invalid and item.crc_right for item in entries]
@@ -141,11 +154,24 @@ class Board:
       cause     what machine.reset_cause() answers
       log       lines that the bootloader printed, newest last
       nvs       nvs.Storage of the partition "nvs", or None: there is none
+      fuses     the secure version that is burned; None: firmware without anti-rollback
+      encrypted flash encryption is on: applications and otadata are written in units of 16 bytes,
+                and what is erased reads as noise
       watchdog  the Watchdog
     """
 
-    def __init__(self, flash, chip="esp32", unique_id=b"\x24\x6f\x28\x01\x02\x03", revision=300):
+    def __init__(
+        self,
+        flash,
+        chip="esp32",
+        unique_id=b"\x24\x6f\x28\x01\x02\x03",
+        revision=300,
+        encrypted=False,
+        fuses=None,
+    ):
         self.flash = flash
+        self.encrypted = encrypted
+        self.fuses = fuses
         self.chip = chip
         self.unique_id = unique_id
         self.revision = revision
@@ -243,11 +269,14 @@ class Board:
         """Put `data` at the start of the erased partition."""
         row = self.row(label)
         self.flash.wipe(row[2], row[3])
+        if self.is_encrypted(row):
+            data = bytes(data) + b"\xff" * (-len(data) % 16)
+            data = _crypt(row[2], data)
         self.flash.write(row[2], data)
 
     def peek(self, label, length, offset=0):
         buf = bytearray(length)
-        self.flash.read(self.row(label)[2] + offset, buf)
+        self.read(self.row(label)[2] + offset, buf)
         return bytes(buf)
 
     def row(self, label):
@@ -261,8 +290,11 @@ class Board:
         row = self._otadata()
         self.flash.wipe(row[2], 2 * SECTOR)
         for sector, data in enumerate((first, second)):
-            if data:
-                self.flash.write(row[2] + sector * SECTOR, data)
+            addr = row[2] + sector * SECTOR
+            if self.encrypted:
+                self.flash.write(addr, _crypt(addr, (data or b"") + b"\xff" * 32)[:32])
+            elif data:
+                self.flash.write(addr, data)
 
     def otadata(self):
         """Return both records as (seq, state), with "bad crc" added, or None for a blank one."""
@@ -276,6 +308,18 @@ class Board:
                 out.append((item.seq, item.state, "bad crc"))
         return out
 
+    # Flash encryption.
+
+    def is_encrypted(self, row):
+        return self.encrypted and (row[0] == table.APP or row[:2] == (table.DATA, 0))
+
+    def read(self, addr, buf):
+        """Read flash as the chip's cache does, which decrypts."""
+        self.flash.read(addr, buf)
+        for row in self.rows if self.encrypted else ():
+            if row[2] <= addr < row[2] + row[3] and self.is_encrypted(row):
+                buf[:] = _crypt(addr, buf)
+
     # The partition table and the records.
 
     def _read_table(self):
@@ -285,7 +329,9 @@ class Board:
         if rows is None:
             raise BootLoop("partition table")
         end = max([row[2] + row[3] for row in rows] or [0])
-        if end < self.flash.size and not [row for row in rows if row[4] in ("vfs", "ffat")]:
+        if end < self.flash.size and not [
+            row for row in rows if row[0] == table.DATA and row[4] in ("vfs", "ffat")
+        ]:
             rows.append((table.DATA, 0x81, end, self.flash.size - end, "vfs"))
         self.rows = rows
 
@@ -329,23 +375,22 @@ class Board:
         buf = bytearray(32)
         entries = []
         for sector in (0, 1):
-            self.flash.read(self._otadata()[2] + sector * SECTOR, buf)
+            self.read(self._otadata()[2] + sector * SECTOR, buf)
             entries.append(Entry(buf))
         return entries
 
     def _write_entry(self, number, item):
         addr = self._otadata()[2] + number * SECTOR
         self.flash.erase(addr)
-        self.flash.program(addr, item.data())
+        data = item.data()
+        self.flash.program(addr, _crypt(addr, data) if self.encrypted else data)
 
     def _verify(self, row, booting=False):
         """Raise image.Invalid; what was good is not hashed again until its flash changes."""
         key = (row[2], booting)
         generation = self.flash.generation(row[2], row[3])
         if self._verified.get(key) != generation:
-            image.verify(
-                self.flash.read, row[2], row[3], self.chip, self.revision, booting=booting
-            )
+            image.verify(self.read, row[2], row[3], self.chip, self.revision, booting=booting)
             self._verified[key] = generation
 
     # The bootloader.
@@ -430,6 +475,10 @@ class Board:
             return
         if self._otadata() is None:
             raise _esp_error(_NOT_FOUND)
+        if self.fuses is not None and self._secure_version(row) < self.fuses:
+            for at in range(row[2], row[2] + row[3], SECTOR):
+                self.flash.erase(at)
+            raise _esp_error(_SMALL_SEC_VER)
         slots = self._slots()
         wanted = row[1] & 0x0F
         if wanted >= len(slots):
@@ -458,6 +507,15 @@ class Board:
         if entries[active].state != VALID:
             entries[active].state = VALID
             self._write_entry(active, entries[active])
+            if self.fuses is not None:
+                slots = self._slots()
+                row = slots[(entries[active].seq - 1 & 0xFFFFFFFF) % len(slots)]
+                self.fuses = max(self.fuses, self._secure_version(row))
+
+    def _secure_version(self, row):
+        buf = bytearray(4)
+        self.read(row[2] + 36, buf)
+        return struct.unpack("<I", buf)[0]
 
     def next_update(self, row):
         slots = self._slots()
@@ -540,15 +598,15 @@ class Partition:
 
     def __repr__(self):
         return (
-            "<Partition type={}, subtype={}, address={}, size={}, label={}, encrypted=0>"
-        ).format(*self._row)
+            "<Partition type={}, subtype={}, address={}, size={}, label={}, encrypted={}>"
+        ).format(*self._row, int(self.info()[5]))
 
     @staticmethod
     def find(type=table.APP, subtype=0xFF, label=None, block_size=SECTOR):
         return [Partition(row, block_size) for row in _current().find(type, subtype, label)]
 
     def info(self):
-        return self._row + (False,)
+        return self._row + (self._board.is_encrypted(self._row),)
 
     def ioctl(self, op, arg):
         if op in (1, 2, 3):
@@ -568,7 +626,7 @@ class Partition:
         self._alive()
         addr = _int32(block * self._block_size + offset)
         self._bounds(addr, len(buf))
-        self.flash.read(self._row[2] + addr, buf)
+        self._board.read(self._row[2] + addr, buf)
 
     def writeblocks(self, block, buf, offset=None):
         if isinstance(buf, str):
@@ -618,6 +676,12 @@ class Partition:
     def _program(self, addr, buf):
         self._alive()
         self._bounds(addr, len(buf))
+        if self._board.is_encrypted(self._row):
+            if addr % 16:
+                raise _esp_error(_INVALID_ARG)
+            if len(buf) % 16:
+                raise _esp_error(_INVALID_SIZE)
+            buf = _crypt(self._row[2] + addr, buf)
         addr += self._row[2]
         self._board.check_write(addr, len(buf))
         done = 0

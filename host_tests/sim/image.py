@@ -130,7 +130,9 @@ def _descriptor(version, project, idf="v5.4.2", secure_version=0, elf=b""):
     )
 
 
-def build(chip="esp32", modules=None, length=None, version="", project="", **changes):
+def build(
+    chip="esp32", modules=None, length=None, version="", project="", secure_version=0, **changes
+):
     """Return an application image.
 
     `modules` is a dict: name of a frozen file ("main.py") to its source. `length` (bytes, a
@@ -146,7 +148,8 @@ def build(chip="esp32", modules=None, length=None, version="", project="", **cha
             source = source.encode()
         directory += struct.pack("<BI", len(name), len(source)) + name.encode() + source
     seed = version.encode()
-    first = _descriptor(version, project, elf=hashlib.sha256(seed + directory).digest())
+    elf = hashlib.sha256(seed + directory).digest()
+    first = _descriptor(version, project, secure_version=secure_version, elf=elf)
     first += _FROZEN + struct.pack("<I", len(directory)) + directory
     first += bytes(-len(first) % 4)
     dram = noise(b"dram" + seed, 512)
