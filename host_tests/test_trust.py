@@ -937,7 +937,7 @@ def test_expired_root_is_replaced_before_its_date_counts(device):
 
 def test_expired_by_floor_and_expired_by_clock_are_told_apart(device):
     d = device(solo())
-    assert d.refuses("metadata expired", ClockError, day=0, clock=31)[0] == "root"
+    assert d.refuses("metadata expired, says the clock", ClockError, day=0, clock=31)[0] == "root"
     assert d.refuses("metadata expired", ExpiredError, day=31, clock=0)[0] == "root"
     assert d.refresh(day=0, clock=29) is True
 

@@ -355,6 +355,19 @@ def test_watchdog_ends_the_trial_of_the_application(both, tmp_path):
     assert both.board.watchdog.limit_ms > 86_400_000
 
 
+@pytest.mark.parametrize("product", ["thermo", "display"])
+def test_what_is_wrong_with_one_does_not_keep_the_other_from_its_updates(make, own, product):
+    wrong = "firmware.bin" if product == "thermo" else "app.img"
+    device = make(of=own)
+    if product == "display":
+        assert bring(device) == "thermo"
+        own.release("3.0.0", V3)
+    device.source.spoil = lambda path, data: data[::-1] if path.endswith(wrong) else data
+    assert bring(device) != product
+    with pytest.raises(ImageError):
+        device.update()
+
+
 # The range of an application
 
 
@@ -437,7 +450,13 @@ def folder(both, world, monkeypatch):
     (state / "root.json").write_bytes(world.root)
     write(state, world.config(["http://127.0.0.1:9/"]))
     monkeypatch.setattr(sys, "platform", "esp32")
+    monkeypatch.setattr(sys, "path", list(sys.path))
     return state
+
+
+def choose(device):
+    """Do what else boot.py does: put the tree into sys.path."""
+    sys.path[:0] = [device.trees.running.path, device.trees.running.path + "/lib"]
 
 
 def write(folder, config):
@@ -489,10 +508,19 @@ def test_stock_esp32_with_one_slot_takes_applications(make, own, monkeypatch):
 def test_guard_arms_for_the_application_too(both, folder):
     bring(both)
     both.on_tree_trial()
+    choose(both)
     limits = []
     both.board.watchdog.on_change = limits.append
     ota.guard(str(folder))
     assert limits == [300_000, 60_000]
+
+
+def test_guard_of_the_firmware_leaves_a_trial_that_boot_py_ends_alone(both, folder):
+    """A frozen _boot.py runs before boot.py, which takes this application out of its trial."""
+    bring(both)
+    both.on_tree_trial()
+    ota.guard(str(folder))
+    assert both.board.watchdog.limit_ms is None
 
 
 def test_guard_does_nothing_when_neither_is_on_trial(both, folder):
@@ -503,6 +531,7 @@ def test_guard_does_nothing_when_neither_is_on_trial(both, folder):
 def test_guard_arms_for_the_application_with_a_broken_configuration(both, folder):
     bring(both)
     both.on_tree_trial()
+    choose(both)
     (folder / "config.json").write_text("{")
     ota.guard(str(folder))
     assert both.board.watchdog.limit_ms == 300_000

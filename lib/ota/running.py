@@ -9,9 +9,9 @@ from ota.errors import OtaError, StateError
 
 
 def run(folder):
-    tree = wiring.boots(folder)[1]
-    if tree is None or tree.identity(tree.running) is None:
-        raise StateError("there is no application: mpota push brings one", folder)
+    tree = wiring.trees(folder, None)
+    if tree.identity(tree.running) is None:
+        raise StateError("there is no application: mpota push brings one", tree.running.path)
     path = tree.running.path
     del tree  # the heap is the application's
     os.chdir(path)

@@ -61,15 +61,14 @@ class Event:
 class Updater:
     """One updater for all products on this device: the firmware, an application, or both."""
 
-    def __init__(
-        self, products, fetcher, store, trust, clock, log=None, make_fetcher=None, about=()
-    ):
+    def __init__(self, products, fetcher, store, trust, clock, log=None, servers=None, about=()):
         """Join the parts.
 
         products: list of ota.product.Product, firmware first
         fetcher, store: ports.py; trust: ota.trust.client.Client; clock: adapters.clock
         log: called with a constant text and facts, for the owner's eyes
-        make_fetcher: wiring.Sources, for settings over the air; None: there are none
+        servers: wiring.Servers, which makes the fetcher anew when the owner has changed its
+        settings over the air; None: no settings are followed
         about: further facts for `status`, a dict
         """
         # The one block buffer, allocated first: later the heap may have no room of that length.
@@ -80,7 +79,7 @@ class Updater:
         self._trust = trust
         self._clock = clock
         self._log = log or _silent
-        self._make_fetcher = make_fetcher
+        self._servers = servers
         self._about = about
         self._busy = False
         self._booted_at = _UNSET
@@ -163,7 +162,7 @@ class Updater:
                 "boot_keys": self._products[0].boot.boot_keys,
                 "utc": self._certain(),
                 "verifier": "native" if native else "python",
-                "urls": self._make_fetcher.urls if self._make_fetcher else [],
+                "urls": self._servers.urls if self._servers else [],
                 "app": found[1] if len(found) > 1 else None,
             }
         )
@@ -175,7 +174,7 @@ class Updater:
         for product in self._products:
             boot = product.boot
             if boot.spare is None:
-                raise StateError("this board has no second slot")
+                raise StateError("this board has no second slot", boot.lacks)
             if boot.switch_pending:
                 return Event(READY, product=product.name)
             if boot.on_trial:
@@ -191,9 +190,6 @@ class Updater:
                 except (TrustError, ImageError) as error:
                     # This source lies, or lags behind: another one may have it right.
                     if not self._fetcher.skip():
-                        if type(error) is ClockError and len(error.args) == 1:
-                            # A certificate's dates do not fit: say what the clock claims.
-                            raise ClockError(error.args[0], "by the clock", self._clock.utc())
                         raise
                     self._log("turning to another source", error)
         finally:
@@ -205,9 +201,9 @@ class Updater:
     async def _bring_one(self, report, consent, should_continue):
         """Bring the release of the first product that has one. If none has, say why."""
         now = await self._refresh()
-        if await self._follow_settings():
+        if await self._adopt_settings():
             now = await self._refresh()
-        answer = None
+        answer = trouble = None
         for product in self._products:
             try:
                 return await self._bring(product, now, report, consent, should_continue)
@@ -215,6 +211,11 @@ class Updater:
                 if not answer or answer.kind == UP_TO_DATE:
                     kind = UP_TO_DATE if why.up_to_date else NOT_OFFERED
                     answer = Event(kind, why.args, why.offer, product=product.name)
+            except (TrustError, ImageError) as error:
+                # What is wrong with one product must not keep the other one from its updates.
+                trouble = trouble or error
+        if trouble:
+            raise trouble
         return answer
 
     async def _refresh(self):
@@ -245,38 +246,39 @@ class Updater:
             raise ClockError("the clock is behind what is certain: set it", claimed, certain)
         return claimed
 
-    async def _follow_settings(self):
+    async def _adopt_settings(self):
         """Adopt the settings that the owner has released, if they work. Trouble is only logged.
 
         Returns whether another server was asked meanwhile, so that metadata must be read again.
         """
-        product = self._products[-1]
-        target = await self._follow(
-            self._trust.find(
-                "fw/{}/settings/{}/settings.json".format(product.name, product.device["channel"])
-            )
-        )
-        if target is None or self._make_fetcher is None:
-            return False
-        from ota.settings import Settings
-
-        settings = Settings(self._store)
-        if settings.is_adopted(target):
+        if self._servers is None:
             return False
         before = self._fetcher
+        is_asked = False
+        product = self._products[-1]
+        path = "fw/{}/settings/{}/settings.json".format(product.name, product.device["channel"])
         try:
+            target = await self._follow(self._trust.find(path))
+            if target is None:
+                return False
+            from ota.settings import Settings
+
+            settings = Settings(self._store)
+            if settings.is_adopted(target):
+                return False
             document = settings.propose(target, product.name)
             await self._fetch_target(target, document)
             proposed = settings.proposed()
             await before.close()
-            self._fetcher = self._make_fetcher([proposed], alone=True)
+            self._fetcher = self._servers([proposed], alone=True)
+            is_asked = True
             # One complete check: metadata, and the same file once more.
             await self._refresh()
             await self._fetch_target(target, document)
             settings.proposed()
             settings.adopt()
             await self._fetcher.close()
-            before = self._make_fetcher(settings.sets())
+            before = self._servers(settings.sets())
             self._log("settings adopted", settings.seq)
         except OtaError as error:
             self._log("settings are not adopted", error)
@@ -284,7 +286,7 @@ class Updater:
             if self._fetcher is not before:
                 await self._fetcher.close()
                 self._fetcher = before
-        return True
+        return is_asked
 
     async def _bring(self, product, now, report, consent, should_continue):
         """Check, ask, install, switch. Raises NotOffered with the reason, or OtaError."""

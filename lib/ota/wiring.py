@@ -58,7 +58,10 @@ def guard(folder):
     """See ota.guard."""
     import ota.trial as trial
 
-    for boot in boots(folder):
+    firmware, tree = boots(folder)
+    if tree and tree.running.path not in sys.path:
+        tree = None  # called by the firmware's own start: boot.py has not chosen one yet
+    for boot in (firmware, tree):
         if boot and boot.on_trial:
             # First the watchdog, with a length that needs no file; then the owner's.
             trial.guard(boot, _TRIAL_S)
@@ -84,9 +87,9 @@ def from_config(updater, folder, log, fetcher=None):
         if not device.get(key) and (key != "urls" or not fetcher):
             raise StateError("configuration lacks", key)
     store = Store(folder)
-    sources = None if fetcher else Sources(folder, device)
+    servers = None if fetcher else Servers(folder, device)
     _open(folder, "root.json").close()
-    fetcher = fetcher or sources(_adopted(store))
+    fetcher = fetcher or servers(_adopted(store))
     try:
         os.mkdir(folder)
     except OSError:
@@ -98,7 +101,7 @@ def from_config(updater, folder, log, fetcher=None):
     if about["shadowed"] and log:
         log("ota is not loaded from where it should be", about["loaded_from"], about["shadowed"])
     clock = Clock(device.get("ntp"))
-    return updater(found, fetcher, store, trust, clock, log, make_fetcher=sources, about=about)
+    return updater(found, fetcher, store, trust, clock, log, servers=servers, about=about)
 
 
 def products(folder, device, store):
@@ -124,8 +127,8 @@ def products(folder, device, store):
     return found
 
 
-class Sources:
-    """Makes the fetcher of a device: sources(adopted settings) -> Fetcher.
+class Servers:
+    """Makes the fetcher of a device: servers(adopted settings) -> Fetcher.
 
     The owner's own servers, those in config.json, are asked last. The `headers` there may hold a
     token: they go to the servers that are named there and to no other.

@@ -551,5 +551,7 @@ def _refused(error):
     if text.count("validity") > text.count("\n") or (
         getattr(error, "verify_code", None) in (9, 10)  # not yet valid, expired
     ):
-        return ClockError("certificate dates")
+        from ota.adapters.clock import Clock
+
+        return ClockError("certificate dates, says the clock", Clock().utc())
     return FetchError("certificate")

@@ -500,7 +500,7 @@ class Client:
         if expires <= self._certain:
             raise ExpiredError("metadata expired", role, expires, self._certain)
         if expires <= self._now:
-            error = ClockError("metadata expired", role, expires, self._now)
+            error = ClockError("metadata expired, says the clock", role, expires, self._now)
             if not self._on_clock:
                 raise error
             self._on_clock(error)
