@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`mpota init`: keys that are really locked, and nothing that is ever overwritten."""
 
+import dataclasses
 import os
 import stat
 import subprocess
@@ -9,9 +10,20 @@ import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from mpota import files, keys, repository, setup
+from mpota.cli import main
 from mpota.errors import MpotaError
-from mpota.workspace import open_workspace
-from mpota_world import BOARDS, NEVER, NOW, PowerCut, cut_at, first_root, make, see
+from mpota.workspace import Board, open_workspace
+from mpota_world import (
+    BOARDS,
+    NEVER,
+    NOW,
+    PowerCut,
+    cut_at,
+    first_root,
+    make,
+    put_links,
+    see,
+)
 
 
 def signed(workspace, name):
@@ -283,3 +295,91 @@ def test_damaged_settings_are_one_line(tmp_path):
         (workspace.folder / "mpota.json").write_text(text)
         with pytest.raises(MpotaError, match="bad settings"):
             open_workspace(workspace.folder)
+
+
+# The command
+
+
+@pytest.fixture
+def init(tmp_path, monkeypatch, capsys):
+    """init(options): the settings of the repository that the command makes, what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*options):
+        assert main(["init", "--no-passphrase", *options]) == 0
+        return open_workspace(tmp_path / "ota-repo").settings, capsys.readouterr().out
+
+    return run
+
+
+def test_init_alone_makes_a_firmware_and_an_application_for_boards_to_come(init):
+    settings, out = init()
+    assert settings.products == {"firmware": "firmware", "app": "app"}
+    assert settings.boards == {} and settings.boot_keys == {}
+    assert "firmware: firmware\napplications: app\n" in out
+
+
+def test_init_makes_only_the_products_that_are_named(init):
+    settings, _ = init("--app", "panel", "--app", "door")
+    assert settings.products == {"panel": "app", "door": "app"}
+
+
+def test_init_keeps_the_order_of_kinds(init, tmp_path):
+    settings, _ = init("--app", "panel", "--product", "sensor", "--board", "OTA_PICO")
+    workspace = open_workspace(tmp_path / "ota-repo")
+    assert settings.products == {"sensor": "firmware", "panel": "app"}
+    assert workspace.product(None, "app") == "panel" and workspace.product(None) == "sensor"
+    assert workspace.board(None) == "OTA_PICO" and list(settings.boot_keys)
+
+
+@pytest.mark.parametrize(
+    ("options", "board"),
+    [
+        ("--board RPI_PICO_W", Board("rp2040", 0)),
+        ("--board ESP32_GENERIC-OTA", Board("esp32", 0x180000)),
+        ("--board mine --chip esp32c3", Board("esp32c3", 0)),
+        ("--board mine --chip esp32c3 --slot-size 1M", Board("esp32c3", 1 << 20)),
+        ("--board mine --app panel", Board("", 0)),
+        ("--board ESP32_GENERIC --product x --slot-size 1M", Board("esp32", 1 << 20)),
+    ],
+)
+def test_board_for_applications_needs_no_slot(init, options, board):
+    settings, _ = init(*options.split())
+    assert list(settings.boards.values()) == [board]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--board mine", "board is unknown: mine"),
+        ("--board mine --product x", "board is unknown: mine"),
+        ("--board ESP32_GENERIC --product x", "board has no known OTA slots: ESP32_GENERIC"),
+        ("--app x --app x", "product named twice"),
+        ("--app x --product x", "product named twice"),
+        ("--app a/b", "not a name for a product"),
+    ],
+)
+def test_init_that_makes_no_sense_is_one_line(tmp_path, monkeypatch, capsys, options, words):
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "--no-passphrase", *options.split()]) != 0
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1 and not (tmp_path / "ota-repo").exists()
+
+
+def test_repository_made_without_an_rp2040_gets_boot_keys_with_its_first_release(
+    init, tmp_path, capsys
+):
+    init()
+    paths = [str(path) for path in put_links(tmp_path)]
+    line = ["release", *paths, "--version", "1", "--board", "OTA_PICO"]
+    assert main([*line, "--dry-run"]) == 1 and "no boot_keys yet" in capsys.readouterr().err
+    assert main(line) == 0
+    assert "take ota-repo/keys/boot-spare.pem offline now" in capsys.readouterr().err
+    workspace = open_workspace(tmp_path / "ota-repo")
+    assert list(workspace.settings.boot_keys) == ["boot", "boot-spare"]
+    assert main([*line[:4], "2", *line[5:]]) == 0 and "offline" not in capsys.readouterr().err
+    # Boards know these keys now: if they are lost, others must not take their place unnoticed.
+    settings = dataclasses.replace(workspace.settings, boot_keys={})
+    (tmp_path / "ota-repo" / "mpota.json").write_bytes(settings.to_json())
+    assert main([*line[:4], "3", *line[5:]]) == 1
+    assert "restore it from a copy" in capsys.readouterr().err

@@ -43,7 +43,7 @@ def open_signer(workspace: Workspace, ask: AskPassphrase) -> BootSigner:
             known = SSlibKey.from_crypto(Ed25519PublicKey.from_public_bytes(public))
             return BootSigner(public, load_signer(name, key.uri, known, workspace.folder, ask))
     if not keys:
-        todo = "mpota init makes some when it is given an RP2040 board"
+        todo = "restore it from a copy: the boards know the keys that were there"
         raise MpotaError("no boot_keys", workspace.folder / "mpota.json", todo)
     todo = "put one there, or correct its URI in mpota.json"
     raise MpotaError("no private key of the bootloader at hand", ", ".join(keys), todo)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -141,6 +141,18 @@ def _build(
     files.write(folder / ".gitignore", b"/keys/\n/tls/\n/public/\n/.lock\n")
     files.write(folder / SETTINGS, settings.to_json())
     return {name: _key_file(name) for name in (*publics, *settings.boot_keys)}
+
+
+def add_boot_keys(workspace: Workspace, passphrase: str | None) -> Workspace:
+    """Give a repository that was made without an RP2040 board the keys of its bootloader.
+
+    Needs the lock. Raises MpotaError if there are some: boards know them for good.
+    """
+    if workspace.settings.boot_keys:
+        raise MpotaError("has boot_keys", workspace.folder / SETTINGS, "boards know them for good")
+    settings = replace(workspace.settings, boot_keys=_boot_keys(workspace.folder, passphrase))
+    files.write(workspace.folder / SETTINGS, settings.to_json())
+    return Workspace(workspace.folder, settings)
 
 
 def _has_bootloader(boards: dict[str, Board]) -> bool:

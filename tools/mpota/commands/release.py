@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mpota import release
     from mpota.keys import AskPassphrase
     from mpota.repository import Repository
+    from mpota.workspace import Workspace
 
 EXAMPLE = "mpota release ./app --version 1.0.0"
 
@@ -250,6 +251,8 @@ def _prepare_firmware(
         count = "two images: firmware-a.bin and firmware-b.bin" if two_slots else "one image"
         given = f"not {' '.join(map(str, args.images))}"
         raise UsageError(f"{boards[0]} takes {count}", "", given)
+    if two_slots and not workspace.settings.boot_keys and _is_first(repository, product):
+        repository.workspace = workspace = _make_boot_keys(args, workspace)
     signer = bootkeys.open_signer(workspace, ask) if two_slots else None
     if args.again is not None:
         return wanted, release.prepare_again(repository, wanted, signer)
@@ -257,3 +260,27 @@ def _prepare_firmware(
         return wanted, release.prepare_slots(repository, wanted, args.images, signer)
     image, table = args.images[0], args.partition_table
     return wanted, release.prepare(repository, wanted, image, table)
+
+
+def _is_first(repository: Repository, product: str) -> bool:
+    """Tell whether no image of a product was ever signed: no board knows a key yet."""
+    history = repository.history(f"img-{product}")
+    return not any("slot" in (t.custom or {}) for targets in history for t in targets.values())
+
+
+def _make_boot_keys(args: argparse.Namespace, workspace: Workspace) -> Workspace:
+    """Make what the bootloaders of RP2040 boards will know, locked like the other keys."""
+    from mpota import setup
+    from mpota.errors import MpotaError
+
+    if args.dry_run:
+        raise MpotaError(
+            "no boot_keys yet", workspace.folder, "leave out --dry-run: it makes them"
+        )
+    keys = list((workspace.folder / "keys").glob("*.pem"))
+    is_open = keys and not any(b"ENCRYPTED" in path.read_bytes()[:64] for path in keys)
+    passphrase = None if is_open else common.Passphrases(args.passphrase_file).new()
+    made = setup.add_boot_keys(workspace, passphrase)
+    spare = workspace.folder / "keys" / "boot-spare.pem"
+    common.warn(f"made keys boot and boot-spare for the bootloader; take {spare} offline now")
+    return made
