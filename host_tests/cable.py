@@ -10,7 +10,6 @@ The watchdog is real time, as in `sim/supervisor.py`.
 """
 
 import os
-import re
 import select
 import signal
 import socket
@@ -27,7 +26,6 @@ from sim.flash import Flash
 _DEVICE = Path(__file__).with_name("sim") / "device.py"
 _CAUSES = {10: 2, 12: 2, 13: 4, 15: 5}  # exit status -> machine.reset_cause() of the next life
 _CUT = 11
-_INTERRUPT = re.compile(rb"\r\x03+(\r\x01)?")  # as tools write it, and data practically never is
 
 STOCK = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
 
@@ -198,6 +196,7 @@ class _Life:
         self.bitten = False
         self.running = None
         self.started = False
+        self.interrupt = 3  # the byte that raises KeyboardInterrupt
         self.clock = None
 
     def run(self):
@@ -255,10 +254,9 @@ class _Life:
             if self._desk._server:
                 self._desk._hang_up()
             return
-        found = _INTERRUPT.match(data)
-        if found:
+        if self.interrupt == 3 and b"\x03" in data:
             self._process.send_signal(signal.SIGINT)
-            data = (found[1] or b"") + data[found.end() :]
+            data = data[data.rindex(b"\x03") + 1 :]
         self._waiting += data
         self._feed()
 
@@ -281,6 +279,8 @@ class _Life:
                 self.clock = float(value)
             elif word == "ops":
                 self._desk.ops = int(value)
+            elif word == "interrupt":
+                self.interrupt = int(value)
             elif word == "started":
                 self.started = True
             elif word == "running":

@@ -299,7 +299,7 @@ def test_unknown_board_is_answered_with_the_known_ones_and_an_example(here, caps
     ("line", "text"),
     [
         ("publish --serve --host 999.1.1.1", "choose another --host"),
-        ("provision device --url http://h/", "not a base URL"),
+        ("provision device --url http://h/", "not https"),
         ("publish ca.pem", "not a folder: ca.pem"),
         ("provision ca.pem", "not a folder: ca.pem"),
         ("verify --root nope", "No such file or directory: correct --root"),

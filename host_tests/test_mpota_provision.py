@@ -169,7 +169,7 @@ def test_what_would_shadow_the_library_is_refused(workspace, wanted, tmp_path, s
     ("match", "changes"),
     [
         ("no URL", {"urls": []}),
-        ("not a base URL", {"urls": ["http://host/"]}),
+        ("not https", {"urls": ["http://host/"]}),
         ("not a base URL", {"urls": ["host"]}),
         ("not a base URL", {"urls": ["https://host/?a"]}),
         ("credentials in the URL", {"urls": ["https://user:secret@host/"]}),

@@ -21,7 +21,8 @@ from outside (watchdog, power) is the work of `supervisor.py`.
     platform NAME, build NAME, machine TEXT, mpy N   what `sys` says (esp32, else the truth)
     report PATH      where watchdog and clock are reported to, a line each:
                      "watchdog MS" (armed or fed, from now on), "clock SECONDS", "ops N",
-                     "running LABEL", "started 1" (boot.py comes next), "sleep MS"
+                     "interrupt N" (as micropython.kbd_intr says), "running LABEL",
+                     "started 1" (boot.py comes next), "sleep MS"
 
 `time` counts from 2000, as on the chip.
 """
@@ -30,6 +31,7 @@ import os
 import sys
 import time
 
+import micropython
 import vfs
 
 RESET = 10
@@ -168,6 +170,8 @@ def _start(board, flash, options, report):
     sys.argv[:] = []
     sys.modules["time"] = _Time(board)
     sys.modules["sys"] = _Sys(options)
+    sys.modules["micropython"] = _Copy(micropython)
+    sys.modules["micropython"].kbd_intr = lambda byte: report("interrupt", byte)
 
     scope = {"__name__": "__main__"}
     repl = options.get("repl")

@@ -41,6 +41,7 @@ MOUNT = "/remote"  # where mpremote's code mounts
 _BAUD = 115200  # what ports with a UART speak; USB serial ignores it
 _POLL_S = 0.02
 _PATIENCE_S = 10.0  # between two bytes: flash may be busy that long, a garbage collection not
+_ENTER_S = 3.0  # for the raw REPL to answer
 _ANSWER_MAX = 256 << 10  # bytes that one snippet may answer
 _TRACE_MAX = 160  # characters of a board's traceback that are shown
 _PIECE = 1024  # bytes of a file in one snippet: as source it takes 1.4 KB of the board's heap
@@ -76,12 +77,12 @@ def find(device: str) -> str:
     """Return the port that `device` means; for `auto` the only board with USB that is there."""
     if device != AUTO:
         return device
-    ports = sorted(port for port in list_ports.comports() if port.vid is not None)
+    ports = [port for port in list_ports.comports() if port.vid is not None]
     if not ports:
         todo = "plug it in with a cable that carries data, or name its port"
         raise MpotaError("no board found", "", todo)
     if len(ports) > 1:
-        names = ", ".join(f"{port.device} ({port.description})" for port in ports)
+        names = ", ".join(sorted(f"{port.device} ({port.description})" for port in ports))
         raise MpotaError("several boards", names, "name the port of the one that is meant")
     return str(ports[0].device)
 
@@ -298,12 +299,17 @@ class _Served:
             fs_hook_cmds["CMD_CLOSE"]: self._close,
             fs_hook_cmds["CMD_READ"]: self._read,
             fs_hook_cmds["CMD_SEEK"]: self._seek,
+            fs_hook_cmds["CMD_ILISTDIR_START"]: lambda: self._refuse("<b"),
+            fs_hook_cmds["CMD_REMOVE"]: lambda: self._refuse("<i"),
+            fs_hook_cmds["CMD_MKDIR"]: lambda: self._refuse("<i"),
+            fs_hook_cmds["CMD_RMDIR"]: lambda: self._refuse("<i"),
+            fs_hook_cmds["CMD_RENAME"]: lambda: self._refuse("<i", names=2),
         }
 
     def answer(self) -> None:
         command = self._commands.get(self._line.read(1)[0])
         if command is None:
-            raise BoardError("the board asks for more than to read a file", self._folder, _AGAIN)
+            raise BoardError("the board asks for what is not served", self._folder, _AGAIN)
         self._line.write(b"\x18")
         self._line.write(command())
 
@@ -324,6 +330,11 @@ class _Served:
         except (OSError, ValueError):
             return None
         return path if path.is_relative_to(self._folder) else None
+
+    def _refuse(self, answer: str, names: int = 1) -> bytes:
+        for _ in range(names):
+            self._text()
+        return struct.pack(answer, -errno.EACCES)
 
     def _stat(self) -> bytes:
         path = self._path()
@@ -425,7 +436,7 @@ class Board:
                 line.drop_input()
                 try:
                     with contextlib.redirect_stdout(io.StringIO()):
-                        self._transport.enter_raw_repl(soft_reset=False, timeout_overall=3)
+                        self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
                     return
                 except TransportError:
                     continue
@@ -551,10 +562,15 @@ class Board:
     def write(self, path: str, data: bytes) -> None:
         """Make `path` hold `data`: before, the old content; after, the new; never a mixture."""
         parent = posixpath.dirname(path)
-        self.run(_MAKE + f"mk({parent!r})\nf=open({_PART!r},'wb')\nw=lambda s:f.write(a(s))")
+        # A file that an interrupted write left open would be closed by the garbage collector, some
+        # time later, and what it still holds written then: over the one that is written now.
+        self.run(
+            f"try:\n _part.close()\nexcept Exception:\n pass\n{_MAKE}mk({parent!r})\n"
+            f"_part=open({_PART!r},'wb')\ndef w(s): _part.write(a(s))"
+        )
         for at in range(0, len(data), _PIECE):
             self.run(f"w({base64.b64encode(data[at : at + _PIECE])!r})")
-        digest = self.ask(f"f.close()\n{_HASH}tell(h({_PART!r}))")
+        digest = self.ask(f"_part.close()\n{_HASH}tell(h({_PART!r}))")
         if digest != (len(data), sha256(data).hexdigest()):
             raise BoardError("the board reads back something else", path, "its flash may be worn")
         self.run(f"os.rename({_PART!r},{path!r})")

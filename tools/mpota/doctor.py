@@ -244,7 +244,7 @@ def _about_config(report: Report, state: _State) -> dict[str, Any]:
         urls = []
     for url in urls:
         try:
-            provision.check_url(url)
+            names.base_url(url)
         except MpotaError as error:
             report.wrong(
                 f"a URL of its configuration is wrong: {error.what}", f"{again}, with --force"

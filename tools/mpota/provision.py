@@ -36,7 +36,6 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from mpota import app, files, library, mpycross, names
 from mpota.board import Board
@@ -278,24 +277,13 @@ def _check(wanted: Wanted, place: Place) -> None:
     if not wanted.urls:
         raise MpotaError("no URL to look for updates", place.name, "give --url")
     for url in wanted.urls:
-        check_url(url)
+        names.base_url(url)
     if wanted.wifi:
         _check_wifi(*wanted.wifi)
     for shadow in ("ota", "ota.py", "ota.mpy"):
         if place.exists(shadow):
             where = f"{place.name}/{shadow}"
             raise MpotaError("would shadow lib/ota on the device", where, "rename it")
-
-
-def check_url(url: str) -> None:
-    """Raise MpotaError if `url` cannot be where updates are."""
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.query:
-        raise MpotaError("not a base URL", url, "write it like https://host/path/")
-    if parts.fragment not in ("", "flat"):
-        raise MpotaError("not a base URL", url, "all that may follow # is flat")
-    if parts.username or parts.password:
-        raise MpotaError("credentials in the URL", parts.hostname, "put them into headers")
 
 
 def _check_wifi(ssid: str, password: str) -> None:
@@ -313,7 +301,7 @@ def config_of(wanted: Wanted) -> dict[str, Any]:
         "app": wanted.app,
         "board": wanted.board,
         "channel": wanted.channel,
-        "urls": [_base(url) for url in wanted.urls],
+        "urls": [names.base_url(url) for url in wanted.urls],
         "ca": "ca.der",
         "ntp": wanted.ntp,
         "groups": wanted.groups,
@@ -322,12 +310,6 @@ def config_of(wanted: Wanted) -> dict[str, Any]:
         "utc": wanted.utc,
     }
     return {key: value for key, value in config.items() if value is not None}
-
-
-def _base(url: str) -> str:
-    """Return a base URL as devices want it: what is asked is put behind it."""
-    base, sign, fragment = url.partition("#")
-    return (base if base.endswith("/") else base + "/") + sign + fragment
 
 
 def _plan_state(

@@ -100,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import board, provision
+    from mpota import board, names, provision
     from mpota.errors import UsageError
     from mpota.workspace import open_workspace
 
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
     if args.frozen and (args.dry_run or args.force or args.mpy):
         raise UsageError("--frozen writes one file and takes no such option", args.device)
     for url in args.url or ():
-        provision.check_url(url)
+        names.base_url(url)
     if args.url and args.ca is None:
         raise UsageError("no CA for these URLs", args.url[0], "give --ca")
     wifi = (args.wifi, _wifi_password(args.wifi)) if args.wifi is not None else None
@@ -176,6 +176,7 @@ def _provision(
         else:
             name = args.board or found.name
             kind = found.kind
+            _check_kind(workspace, name, kind, found)
             if not args.dry_run:
                 workspace = add_board(workspace, name, kind)
         product, app_product = _products(args, workspace, kind, found)
@@ -253,6 +254,22 @@ def _provision(
     if found and not args.dry_run:
         lines += _next(args, app_product is not None, found, wifi is not None)
     common.show(args, facts, lines)
+
+
+def _check_kind(workspace: Workspace, name: str, kind: BoardKind, found: Found) -> None:
+    """Refuse a board that is not what a release for this name is made for."""
+    from mpota.errors import MpotaError
+    from mpota.workspace import known_board
+
+    wanted = workspace.settings.boards.get(name) or known_board(name)
+    if wanted is None:
+        return
+    todo = "plug in the one that is meant, or name this one with --board"
+    if wanted.chip and kind.chip and wanted.chip != kind.chip:
+        raise MpotaError(f"wrong board: {name} has chip {wanted.chip}", found.machine, todo)
+    if wanted.slot and kind.slot and wanted.slot != kind.slot:
+        what = f"wrong board: {name} has slots of {wanted.slot} bytes, this one of {kind.slot}"
+        raise MpotaError(what, found.machine, todo)
 
 
 def _products(
