@@ -18,7 +18,7 @@ import partitions
 from mpota import esp32
 from mpota.workspace import KNOWN_BOARDS
 from sim import image, table
-from sim.chip import VALID, Board
+from sim.chip import VALID, Board, entry
 from sim.flash import Flash
 
 # Lengths of official images: the plain build of 1.27.0, the OTA variant of 1.26.0.
@@ -199,6 +199,26 @@ def test_stock_board_becomes_one_with_two_slots(folder, named, tmp_path):
         boot = Boot()
         assert (boot.lacks, boot.identity(boot.running)) == (None, image.identity(stock))
         assert board.otadata() == [(1, VALID), None]
+
+
+def test_recovery_over_usb_keeps_files_and_forgets_the_rest(folder, named):
+    """README: firmware.bin at the bootloader's address, over a board that runs its second slot."""
+    rows = [row[:5] for row in rows_of(folder, named)]
+    board = Board(Flash(SIZES[named]))
+    board.format(rows, image.build(version="1"))
+    board.put("ota_1", image.build(version="2"))
+    board.set_otadata(entry(1, VALID), entry(2, VALID))
+    board.flash.write(board.row("vfs")[2], b"files")
+    with board:
+        from ota_esp32 import Boot
+
+        board.power_on()
+        assert board.running[4] == "ota_1"
+        Boot().raise_root_floor(9)
+        board.flash.write(0x1000, image.combined(image.build(version="3"), table.build(rows)))
+        board.power_on()
+        assert (board.running[4], Boot().root_floor) == ("ota_0", 0)
+        assert board.peek("vfs", 5) == b"files"
 
 
 # Board definitions
