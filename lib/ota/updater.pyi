@@ -74,7 +74,7 @@ class Updater:
         trust: Any,
         clock: Any,
         log: _Log | None = None,
-        make_fetcher: Any = None,
+        servers: Any = None,
         about: Any = (),
     ) -> None: ...
     @classmethod
