@@ -11,6 +11,7 @@ with Liar(script) as liar: liar.url    script(connection) plays the server, once
 import contextlib
 import datetime
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -95,24 +96,33 @@ http {{
   client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
   uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
   server {{ listen 127.0.0.1:{http}; }}
-  server {{ listen 127.0.0.1:{https} ssl; ssl_certificate {cert}; ssl_certificate_key {key}; }}
+  {https_server}
 }}
 """
+_HTTPS = "server { listen 443 ssl; root R; ssl_certificate C; ssl_certificate_key K; }"
 
 
 @contextlib.contextmanager
-def nginx(folder, root, cert, key):
-    """Serve the files under `root` on 127.0.0.1; yields .http and .https, base URLs."""
+def nginx(folder, root, cert, key, block=_HTTPS):
+    """Serve the files under `root` on 127.0.0.1; yields .http and .https, base URLs.
+
+    `block`: a server block as documents show it, but for port, root and certificate.
+    """
     program = shutil.which("nginx", path="/usr/sbin:/usr/local/sbin:/usr/bin:/opt/homebrew/bin")
     if not program:
         raise RuntimeError("nginx is not installed")
     http, https = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "nginx.conf"
+    block = block.replace("listen 443 ", f"listen 127.0.0.1:{https} ")
+    for directive, value in (
+        ("root", root),
+        ("ssl_certificate", cert),
+        ("ssl_certificate_key", key),
+    ):
+        block = re.sub(rf"\b{directive} [^;]+;", f"{directive} {value};", block)
     config.write_text(
-        _NGINX.format(
-            folder=folder, root=root, cert=cert, key=key, http=http, https=https, user=_user()
-        )
+        _NGINX.format(folder=folder, root=root, http=http, https_server=block, user=_user())
     )
     process = subprocess.Popen(
         [program, "-p", folder, "-e", folder / "error.log", "-c", config],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GitHub Pages, Releases and private repositories as the static server.
+"""GitHub Pages, Releases and private repositories as the static server; nginx as documented.
 
 Servers on this machine play github.com and its hosts, each over TLS with its own name and
 certificate, and are as particular as the real ones: signed URLs that end, a storage that refuses
@@ -9,6 +9,7 @@ adapter on CPython and on real MicroPython, as a client process of its own.
 
 import hashlib
 import json
+import re
 from contextlib import ExitStack
 
 import pytest
@@ -501,3 +502,24 @@ def test_other_fragments_are_a_programming_error(fetch, url):
         is_refused(result[0], "connection")
     else:
         assert result == [{"error": "ValueError", "args": ["url"]}]
+
+
+def test_nginx_as_documented(fetch, repo, internet, tmp_path):
+    """The block of docs/SERVERS.md, as it stands there."""
+    (block,) = re.findall(r"```nginx\n(.*?)```", (repo / "docs/SERVERS.md").read_text(), re.DOTALL)
+    (tmp_path / "root/metadata").mkdir(parents=True)
+    (tmp_path / "root/image.bin").write_bytes(CONTENT)
+    (tmp_path / "root/metadata/timestamp.json").write_bytes(CONTENT)
+    cert, key = internet.ca.issue(tmp_path / "cert", "updates.example.com")
+    with servers.nginx(tmp_path / "nginx", tmp_path / "root", cert, key, block) as server:
+        results = fetch(
+            "https://updates.example.com/",
+            "metadata/timestamp.json",
+            {"path": "image.bin", "start": 4096, "end": 8192},
+            ca=internet.ca.der.hex(),
+            hosts={"updates.example.com:443": server.https_port},
+        )
+        log = server.access_log.read_text()
+    is_content(results[0])
+    is_content(results[1], 4096, 8192)
+    assert log.count("ota") == 2
