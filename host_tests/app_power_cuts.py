@@ -3,8 +3,8 @@
 
     micropython host_tests/app_power_cuts.py WORLD FILES SCENARIO TEARS SECOND SHARE SHARES
 
-WORLD is a folder that `write_world` of tools/bench/bench_app_power_cuts.py made: applications v1
-and v2, their file lists, a repository, what `mpota provision` writes. FILES is "lfs" (LittleFS on
+WORLD is a folder that host_tests/app_world.py made: applications v1 and v2, a repository, what
+`mpota provision` writes; also boot.py, if another one than ours is to be judged. FILES is "lfs" (LittleFS on
 NOR flash: every erase and program is an operation, torn as sim.flash says) or "fat" (FAT on a
 card: every sector, old or new). The device is a stock ESP32 with boards/app/boot.py and main.py in
 its root, mounted at "/" as on a board; the library is frozen and reads the repository from a
@@ -122,8 +122,9 @@ class Device:
         os.mkdir("/ota-app")
         for name in ("config.json", "root.json"):
             copy(self.world + "/" + name, "/ota-state/" + name)
-        for name in ("boot.py", "main.py"):
-            copy("/host" + HERE + "/boards/app/" + name, "/" + name)
+        copy("/host" + HERE + "/boards/app/main.py", "/main.py")
+        own = "boot.py" in os.listdir(self.world)
+        copy((self.world if own else "/host" + HERE + "/boards/app") + "/boot.py", "/boot.py")
         for path, data in sorted(self.signed["v1"].items()):
             write("/ota-app/a/" + path, data)
         self.unmount()
@@ -181,19 +182,21 @@ class Device:
 
     def live(self):
         """One life; return how it ended."""
-        self.final = None
+        self.final = end = None
         asyncio.new_event_loop()
         self.medium.power_on()
         try:
             end = self.board.live(self.program)
-        except BaseException:
+        except Exception as error:  # noqa: BLE001
             # Closing a file that the cut broke raises something else on the way up.
             if self.medium.powered:
+                raise AssertionError("ends at the REPL", repr(error))  # noqa: B904
+        except BaseException:
+            if self.medium.powered:
                 raise
-            end = "cut"
         finally:
             self.unmount()
-        return end if self.medium.powered else "cut"
+        return end if self.medium.powered else "cut"  # of the board or of its card
 
     def live_on(self):
         """Let the device live without (further) cuts; check where it arrives."""

@@ -330,7 +330,7 @@ def _modules(pico, reset):
     vars(lax).update(vars(struct), unpack=struct.unpack_from)
     fakes = {"machine": machine, "_rp2": rp2, "uctypes": uctypes}
     fakes |= {"ota_ed25519": native, "struct": lax}
-    names = [*fakes, "ota_rp2"]
+    names = [*fakes, "ota.adapters.wdt_rp2", "ota_rp2"]
     saved = {name: sys.modules.pop(name, None) for name in names}
     sys.modules.update(fakes)
     try:

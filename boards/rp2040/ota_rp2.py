@@ -26,12 +26,12 @@ Sources: RP2040 datasheet 2.8, 4.7; pico-sdk 2.1 hardware_flash; MicroPython por
 
 import binascii
 import struct
-import time
 
 import machine
 import uctypes
 from _rp2 import Flash  # rp2.Flash is what _boot.py makes of it for applications
 
+import ota.adapters.wdt_rp2 as watchdog
 from ota import const
 from ota.errors import ImageError, SlotError, StateError
 
@@ -82,19 +82,6 @@ _PLACES = {  # type: (length, magic of the block that it belongs in)
     0x01: (64, _TLVS),  # digest of the key: a hint for tools
 }
 
-_WATCHDOG_CTRL_SET = const(0x4005A000)
-_WATCHDOG_CTRL_CLEAR = const(0x4005B000)
-_WATCHDOG_ENABLE = const(1 << 30)
-_WATCHDOG_LOAD = const(0x40058004)
-_WATCHDOG_LONGEST = const(0xFFFFFF)  # half microseconds, twice as many (erratum E1): 8.3 s
-_DEADLINE = const(0x40058014)  # scratch register 2, which nobody else uses
-_OWNER = const(0x4005801C)  # scratch register 4: the SDK's mark when an application armed it
-_OWNER_SDK = const(0x6AB73121)
-_FEED_MS = const(1000)
-_LONGEST_MS = const(1 << 28)  # three days: what ticks can tell apart, with room
-
-_trial = None  # the _Trial that this interpreter feeds
-
 
 def info():
     """Return the installed bootloader's map, as a tuple of 13 words, and its public keys.
@@ -124,11 +111,6 @@ def flash(words, offset, size):
     return Flash(start=offset - base, len=size)
 
 
-def feed():
-    """Give the watchdog its longest time, whoever armed it. Does nothing if nobody did."""
-    machine.mem32[_WATCHDOG_LOAD] = _WATCHDOG_LONGEST
-
-
 class Slot:
     block_size = _BLOCK
 
@@ -146,7 +128,7 @@ class Slot:
     def erase(self, block):
         self._check(block, b"")
         self._boot._check_writable(self)
-        feed()
+        watchdog.feed()
         self.flash.ioctl(_ERASE, block)
 
     def program(self, block, data):
@@ -270,7 +252,7 @@ class Boot:
         """
         if not self._record_erased:
             self._keep()
-            feed()
+            watchdog.feed()
             self._records.writeblocks(self.spare.number, bytearray(_PAGE), 0)
             self._records.ioctl(_ERASE, self.spare.number)
             self._record_erased = True
@@ -308,7 +290,7 @@ class Boot:
         struct.pack_into("<I", page, 24, binascii.crc32(record))
         self._erase_record()
         self._record_erased = False  # the next install erases it again
-        machine.mem32[_DEADLINE] = 0  # of a trial before the one that this begins
+        watchdog.forget()  # the deadline of a trial before the one that this begins
         self._records.writeblocks(slot.number, page, 0)
         if not self.switch_pending:
             raise SlotError("flash does not hold the record")
@@ -361,7 +343,7 @@ class Boot:
             page = bytearray(b"\xff" * _PAGE)
             struct.pack_into("<2I", page, 0, _FLOOR_MAGIC, version)
             struct.pack_into("<I", page, 8, binascii.crc32(page[:8]))
-            feed()
+            watchdog.feed()
             self._floors.ioctl(_ERASE, number)
             self._floors.writeblocks(number, page, 0)
             if self.root_floor != version:
@@ -427,59 +409,11 @@ class Boot:
     # Watchdog
 
     def arm(self, ms):
-        """See `ota.ports.Boot.arm`.
-
-        The bootloader has armed the watchdog, which cannot run longer than 8.3 seconds; from here
-        on a timer feeds it, and resets the chip when the time is up, so neither a hang nor an
-        application that feeds a watchdog of its own outlives the trial. That holds for the hard
-        timers of MicroPython 1.26; before, the timer is a soft one, and who feeds the watchdog
-        from a loop that never lets it run outlives the trial's end.
-        """
-        global _trial
-        if _trial is None:
-            _trial = _Trial()
-        _trial.start(ms)
+        """See `ota.ports.Boot.arm`. The bootloader has armed the watchdog; a timer feeds it."""
+        watchdog.arm(ms)
 
     def disarm(self):
-        """Stop the watchdog, unless the application has made it its own (machine.WDT)."""
-        global _trial
-        if _trial:
-            _trial.stop()
-            _trial = None
-
-
-class _Trial:
-    """Feeds the watchdog up to a deadline, which a soft reset does not move."""
-
-    def __init__(self):
-        # A soft reset ends the timer and forgets everything but a register.
-        deadline = machine.mem32[_DEADLINE]
-        self._goes_on = deadline != 0
-        self._deadline = deadline & 0x3FFFFFFF
-        self._timer = machine.Timer()
-
-    def start(self, ms):
-        if not self._goes_on:
-            self._deadline = time.ticks_add(time.ticks_ms(), min(ms, _LONGEST_MS))
-            machine.mem32[_DEADLINE] = self._deadline | 1 << 31
-        self._tick(None)  # now, too: soft resets may come quicker than the timer
-        machine.mem32[_WATCHDOG_CTRL_SET] = _WATCHDOG_ENABLE
-        try:
-            # In the interrupt itself: a long call into C, like a TLS handshake, is not a hang.
-            self._timer.init(period=_FEED_MS, callback=self._tick, hard=True)
-        except TypeError:  # MicroPython before 1.26: such a call has to end within 8 seconds
-            self._timer.init(period=_FEED_MS, callback=self._tick)
-
-    def stop(self):
-        self._timer.deinit()
-        machine.mem32[_DEADLINE] = 0
-        if machine.mem32[_OWNER] != _OWNER_SDK:
-            machine.mem32[_WATCHDOG_CTRL_CLEAR] = _WATCHDOG_ENABLE
-
-    def _tick(self, timer):
-        if time.ticks_diff(self._deadline, time.ticks_ms()) <= 0:
-            machine.reset()
-        feed()
+        watchdog.disarm()
 
 
 def _firm_image(slot, length, signed, digest):
@@ -494,7 +428,7 @@ def _firm_image(slot, length, signed, digest):
     page = bytearray(_PAGE)
     for at in range(0, length, _PAGE):
         if at % _BLOCK == 0:
-            feed()
+            watchdog.feed()
         slot.flash.readblocks(0, page, at)
         slot.flash.writeblocks(0, page, at)
         crc = binascii.crc32(memoryview(page)[: length - at], crc)

@@ -25,6 +25,9 @@ class Goal:
 GOALS = {
     "powercut_lives": Goal(5000, most=False),
     "powercut_lost": Goal(0),
+    "app_powercut_lives": Goal(1000, most=False),
+    "app_powercut_lost": Goal(0),
+    "app_wire_ratio": Goal(0.1),
     "boot_bytes": Goal(8192),
     "rp2_powercut_lives": Goal(500, most=False),
     "rp2_powercut_lost": Goal(0),

@@ -28,7 +28,10 @@ from ota.image.tree import LIST, Content, FileList
 
 _LETTERS = const("ab")
 _TOTAL_MAX = const(1 << 24)  # no application is longer
-_FLUSH = const(32768)  # what a cut may lose of an open file; each flush costs a block on LittleFS
+# How much a cut may lose of an open file. On LittleFS a flush costs a block, so they are few; on
+# FAT it costs two sectors, and a cut loses for good the clusters that were not flushed.
+_FLUSH = const(32768)
+_FLUSH_SMALL = const(4096)  # where allocation units are smaller than that
 _PIECE = const(128)
 _FOLDER = const(0x4000)  # of a file's mode
 _ENOTDIR = const(20)  # MicroPython's errno has no name for it
@@ -46,6 +49,7 @@ class Tree:
         self._name = None  # of the open file
         self._file = None
         self._at = None  # where it is written next; None: it is open for reading
+        self._flush_every = _FLUSH
 
     @property
     def size(self):
@@ -55,6 +59,7 @@ class Tree:
     def space(self):
         """Return (bytes of an allocation unit, bytes that are free)."""
         found = self._statvfs()
+        self._flush_every = _FLUSH if found[1] >= _FLUSH_SMALL else _FLUSH_SMALL
         return found[1], found[1] * found[3]
 
     def identity(self):
@@ -124,7 +129,7 @@ class Tree:
     def write(self, name, at, data):
         """Write at offset `at` of a file: 0 begins it anew, with its folders. May leave it open.
 
-        A cut loses what was written since `flush`, or the last 32 KiB.
+        A cut loses what was written since `flush`, or the last 32 KiB, on FAT 4.
         """
         if self._name != name or self._at != at:
             self.flush()
@@ -137,7 +142,7 @@ class Tree:
             self._at = self._do(self._file.seek, at)
         self._do(self._file.write, data)
         self._at = at + len(data)
-        if at // _FLUSH != self._at // _FLUSH:
+        if at // self._flush_every != self._at // self._flush_every:
             self._do(self._file.flush)
 
     def flush(self):
@@ -328,6 +333,9 @@ class Boot:
         damage = self._damage(tree)
         if damage:
             raise ImageError("application is damaged", damage)
+        watchdog = _watchdog()
+        if watchdog:
+            watchdog.forget()
         self._save(tree, "N")
 
     def confirm(self):

@@ -46,3 +46,7 @@ def disarm():
         _is_armed = False
     elif _wdt:
         _wdt.feed()
+
+
+def forget():
+    """See wdt_rp2: nothing is kept here over a reset of the chip."""

@@ -26,11 +26,11 @@ _OWNER_SDK = const(0x6AB73121)
 _CLEAR = const(0x3000)  # the same registers: bits that are written here are cleared
 _ENABLE = const(1 << 30)
 _LONGEST = const(0xFFFFFF)  # microseconds; half ones on RP2040 (erratum E1): 8.3 s
-_WDT_MS = const(8300)
+_WDT_MS = const(8388)  # what machine.WDT takes on both chips
 _FEED_MS = const(1000)
 _LONGEST_MS = const(1 << 28)  # three days: what ticks can tell apart, with room
 
-_base = _RP2350 if "RP2350" in sys.implementation[2] else _RP2040
+_base = _RP2350 if "RP2350" in getattr(sys.implementation, "_machine", "") else _RP2040
 _trial = None  # the _Trial that this interpreter feeds
 
 
@@ -69,26 +69,26 @@ class _Trial:
         self._goes_on = deadline != 0
         self._deadline = deadline & 0x3FFFFFFF
         self._timer = machine.Timer()
+        if not self._goes_on:
+            # No application has run since the chip's reset: a mark is of before, or boot.py's.
+            machine.mem32[_base + _OWNER] = 0
 
     def start(self, ms):
         if not self._goes_on:
             self._deadline = time.ticks_add(time.ticks_ms(), min(ms, _LONGEST_MS))
             machine.mem32[_base + _DEADLINE] = self._deadline | 1 << 31
         self._tick(None)  # now, too: soft resets may come quicker than the timer
-        self._enable()
+        # Not by its register: without a bootloader of ours nobody has said yet that the watchdog
+        # resets the whole chip.
+        owner = machine.mem32[_base + _OWNER]
+        machine.WDT(timeout=_WDT_MS)
+        machine.mem32[_base + _OWNER] = owner
+        feed()
         try:
             # In the interrupt itself: a long call into C, like a TLS handshake, is not a hang.
             self._timer.init(period=_FEED_MS, callback=self._tick, hard=True)
         except TypeError:  # MicroPython before 1.26: such a call has to end within 8 seconds
             self._timer.init(period=_FEED_MS, callback=self._tick)
-
-    def _enable(self):
-        # machine.WDT, not a register alone: without our bootloader nobody has said yet that the
-        # watchdog resets the whole chip. What it marks as the application's is ours, unless the
-        # mark was there before: on the first start of a trial boot.py has made it.
-        owner = machine.mem32[_base + _OWNER] if self._goes_on else 0
-        machine.WDT(timeout=_WDT_MS)
-        machine.mem32[_base + _OWNER] = owner
 
     def stop(self):
         self._timer.deinit()
