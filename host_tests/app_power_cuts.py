@@ -4,11 +4,11 @@
     micropython host_tests/app_power_cuts.py WORLD FILES SCENARIO TEARS SECOND SHARE SHARES
 
 WORLD is a folder that host_tests/app_world.py made: applications v1 and v2, a repository, what
-`mpota provision` writes; also boot.py, if another one than ours is to be judged. FILES is "lfs" (LittleFS on
-NOR flash: every erase and program is an operation, torn as sim.flash says) or "fat" (FAT on a
-card: every sector, old or new). The device is a stock ESP32 with boards/app/boot.py and main.py in
-its root, mounted at "/" as on a board; the library is frozen and reads the repository from a
-folder.
+`mpota provision` writes; also boot.py, if another one than ours is to be judged. FILES is "lfs"
+(LittleFS on NOR flash: every erase and program is an operation, torn as sim.flash says) or "fat"
+(FAT on a card: every sector, old or new). The device is a stock ESP32 with boards/app/boot.py and
+main.py in its root, mounted at "/" as on a board; the library is frozen and reads the repository
+from a folder.
 
 For each operation and each way to tear it: cut there, then let the device live on. What must hold,
 whatever happened:

@@ -282,7 +282,7 @@ class TreeInstall:
     def fill(self):
         """Generator: do all that can be done without the next missing block, a bit for each step.
 
-        A cut loses what was written to the open file since it was flushed, 32 KiB at most.
+        A cut loses what was written to one file since it was flushed, 32 KiB at most.
         """
         blocks, tree = self._blocks, self._tree
         if self._is_done:
