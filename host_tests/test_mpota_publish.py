@@ -15,10 +15,11 @@ import pytest
 from cryptography import x509
 from tuf.api.exceptions import RepositoryError
 
-from mpota import devtls, sources, verify
+from mpota import devtls, publish, sources, verify
 from mpota.cli import main
 from mpota.errors import MpotaError, RefusedError
 from mpota.repository import open_repository
+from mpota.workspace import open_workspace
 from mpota_world import (
     DAY,
     IMAGE,
@@ -315,3 +316,82 @@ def test_tampered_publication_is_refused_by_both_clients(pair, tmp_path):
         see(www, first_root(workspace))
     with pytest.raises(RepositoryError):
         Client(www, first_root(workspace), tmp_path / "client").find(ROLLOUT.format("stable"))
+
+
+# Old images
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory):
+    """A folder that had releases 1 to 7 published day by day; 4 to 7 are still named."""
+    folder = tmp_path_factory.mktemp("week")
+    workspace = make(folder / "r", now=NOW - 9 * DAY)
+    for number in range(1, 8):
+        made = NOW - (8 - number) * DAY
+        make_release(workspace, str(number), now=made)
+        for name, flat in (("www", False), ("flat", True)):
+            for path in publish_to(workspace, folder / name, flat=flat).written:
+                os.utime(folder / name / path, (made.timestamp(), made.timestamp()))
+    return folder
+
+
+@pytest.fixture
+def pruned(week, tmp_path):
+    shutil.copytree(week, tmp_path, dirs_exist_ok=True)
+    return open_workspace(tmp_path / "r")
+
+
+def releases_in(folder):
+    found = {path.parent.name for path in folder.glob("targets/fw/sensor/board/*/*.firmware.bin")}
+    return sorted(found | {path.name.split(".")[4] for path in folder.glob("targets.*.bin")})
+
+
+def run_prune(workspace, folder, days, **changes):
+    repository = open_repository(workspace)
+    return publish.prune(repository, folder, NOW, days=days, **changes)
+
+
+@pytest.mark.parametrize(
+    ("days", "left"), [(0, "4567"), (1.5, "34567"), (2.5, "234567"), (30, "1234567")]
+)
+@pytest.mark.parametrize("flat", [False, True])
+def test_images_are_removed_when_no_metadata_has_named_them_for_days(
+    pruned, tmp_path, days, left, flat
+):
+    folder = tmp_path / ("flat" if flat else "www")
+    would = run_prune(pruned, folder, days, flat=flat, dry_run=True)
+    assert releases_in(folder) == list("1234567")
+    assert run_prune(pruned, folder, days, flat=flat) == would
+    assert releases_in(folder) == list(left)
+    assert len(would) == 2 * (7 - len(left)), "an image and its block list each"
+    if days == 0 and flat:
+        assert not see(folder, first_root(pruned)).problems
+        assert publish_to(pruned, folder, flat=flat).written == []
+
+
+def test_day_of_publication_counts_and_not_of_signing(pruned, tmp_path):
+    publish_to(pruned, tmp_path / "late")  # all at once, today
+    assert releases_in(tmp_path / "late") == list("4567")
+    make_release(pruned, "8", now=NOW)
+    publish_to(pruned, tmp_path / "late")
+    assert run_prune(pruned, tmp_path / "late", 1) == []
+    assert releases_in(tmp_path / "late") == list("45678")
+
+
+def test_only_files_of_releases_are_removed(pruned, tmp_path):
+    www = tmp_path / "www"
+    others = ["index.html", "targets/readme.txt", "targets/fw/sensor/board/7/delta.pack"]
+    for name in others:
+        (www / name).write_text("mine")
+    (www / "targets/fw/sensor/board/1/delta.pack").write_text("of an old release")
+    run_prune(pruned, www, 0)
+    assert [name for name in others if not (www / name).exists()] == []
+    assert not (www / "targets/fw/sensor/board/1/delta.pack").exists()
+
+
+def test_prune_is_asked_for(pruned, tmp_path, capsys):
+    line = ["publish", str(tmp_path / "www"), "--repo", str(pruned.folder), "--json"]
+    assert main(line) == 0 and json.loads(capsys.readouterr().out)["removed"] == []
+    assert main([*line, "--prune", "--prune-days", "2"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["removed"]) == 4
+    assert main([*line, "--prune", "--prune-days", "-1"]) == 2

@@ -9,17 +9,22 @@ between leaves files that nothing refers to; publishing again continues.
 In the flat layout every "/" in a name is a ".", for servers that have no folders. Which file is
 which stays certain: a target's name holds the hash of what is in it.
 
-Nothing is ever deleted here. A destination that holds other bytes under the same name, or a newer
-timestamp, belongs to another repository or to a newer copy of this one, and is not touched.
+Nothing is deleted, unless `prune` is asked to: then images of releases that no metadata has named
+for some days, more than a device takes over one download. A destination that holds other bytes
+under the same name, or a newer timestamp, belongs to another repository or to a newer copy of this
+one, and is not touched.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from tuf.api.metadata import Timestamp
+from tuf.api.metadata import TargetFile, Timestamp
 
 from mpota import files
 from mpota.errors import MpotaError
@@ -28,6 +33,7 @@ from mpota.sources import flat_name
 from mpota.workspace import Workspace
 
 TIMESTAMP = "metadata/timestamp.json"
+_HASHED = re.compile(r"(^|\.)[0-9a-f]{64}\.")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,61 @@ def publish(
         _write(path, data, dry_run)
         written.append(relative)
     return Published(destination, timestamp.version, written)
+
+
+def prune(
+    repository: Repository,
+    destination: Path,
+    now: datetime,
+    *,
+    days: int,
+    flat: bool = False,
+    dry_run: bool = False,
+) -> list[str]:
+    """Remove the files of releases that no metadata has named for `days`; return their paths.
+
+    Call it after `publish`: only then does nobody learn of these releases any more. A device that
+    learned of one before goes on with its download for that long. What is no file of a release's
+    stays.
+    """
+    since = (now - timedelta(days=days)).timestamp()
+    named = {
+        f"targets/{target.get_prefixed_paths()[0]}"
+        for role in repository.delegated
+        for targets in _recent(repository, role, destination, flat, since)
+        for target in targets.values()
+    }
+    folders = {path.rpartition("/")[0] + "/" for path in named}
+    if flat:
+        named, folders = set(map(flat_name, named)), set(map(flat_name, folders))
+    removed = []
+    for path in sorted(destination.glob("targets.*" if flat else "targets/fw/*/*/*/*")):
+        relative = path.relative_to(destination).as_posix()
+        is_hashed = _HASHED.search(path.name) is not None
+        is_kept = relative.startswith(tuple(folders)) and not is_hashed
+        if relative in named or is_kept or not path.is_file():
+            continue
+        removed.append(relative)
+        if not dry_run:
+            path.unlink()
+    return removed
+
+
+def _recent(
+    repository: Repository, role: str, destination: Path, flat: bool, since: float
+) -> Iterator[dict[str, TargetFile]]:
+    """Yield the targets of a role now, and of each version that could be had there after `since`.
+
+    What counts is when the next version came to the destination, not when it was signed.
+    """
+    yield repository.role(role).signed.targets
+    for document in repository.versions(role):
+        name = f"metadata/{document.signed.version}.{role}.json"
+        path = destination / (flat_name(name) if flat else name)
+        if path.is_file():
+            yield document.signed.targets
+            if path.stat().st_mtime < since:
+                return
 
 
 def is_current(workspace: Workspace) -> bool:

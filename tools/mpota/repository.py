@@ -114,15 +114,18 @@ class Repository:
         images.sort(key=lambda target: int(target.custom["seq"]))
         return {image.path.rpartition("/")[0]: image for image in images}
 
-    def history(self, role: str) -> Iterator[dict[str, TargetFile]]:
-        """Yield the targets of a role, newest version first, as far as they are in the folder."""
-        signed = self.role(role).signed
-        yield signed.targets
-        for version in range(signed.version - 1, 0, -1):
+    def versions(self, role: str) -> Iterator[Metadata[Targets]]:
+        """Yield a delegated role, newest version first, as far as they are in the folder."""
+        yield self.role(role)
+        for version in range(self.role(role).signed.version - 1, 0, -1):
             file = self.workspace.metadata / f"{version}.{role}.json"
             if file.exists():
-                old = read_document(file).signed
-                yield getattr(old, "targets", {})
+                yield cast("Metadata[Targets]", read_document(file, Targets))
+
+    def history(self, role: str) -> Iterator[dict[str, TargetFile]]:
+        """Yield the targets of `versions`."""
+        for document in self.versions(role):
+            yield document.signed.targets
 
     def find_releases(self, product: str, version: str) -> dict[str, TargetFile]:
         """Return the image targets of a version, by release path; also those dropped since."""

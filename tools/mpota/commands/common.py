@@ -134,6 +134,13 @@ def seconds(text: str) -> int:
     return int(text)
 
 
+def days(text: str) -> int:
+    """Parse a number of days, 0 to ten years."""
+    if not text.isdecimal() or int(text) > 3650:
+        raise argparse.ArgumentTypeError(f"not a number of days up to 3650: {text}")
+    return int(text)
+
+
 class Passphrases:
     """Where passphrases come from: a file, the environment, or a person at the terminal."""
 

@@ -30,6 +30,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--flat", action="store_true", help='write all into one folder, each "/" as "."'
     )
+    parser.add_argument(
+        "--prune",
+        action="store_true",
+        help="then remove images that no metadata has named for some time",
+    )
+    parser.add_argument(
+        "--prune-days",
+        metavar="N",
+        type=common.days,
+        default=30,
+        help="that many days, so that no download is cut off (%(default)s)",
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be copied")
     serve = parser.add_argument_group("development server")
     serve.add_argument("--serve", action="store_true", help="serve it over HTTPS until Ctrl-C")
@@ -47,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import publish
+    from mpota import names, publish
     from mpota.errors import UsageError
     from mpota.repository import open_repository
     from mpota.workspace import open_workspace
@@ -59,15 +71,27 @@ def run(args: argparse.Namespace) -> None:
     workspace = open_workspace(common.folder(args))
     destination = args.destination or workspace.public
     with workspace.lock():
-        done = publish.publish(
-            open_repository(workspace), destination, flat=args.flat, dry_run=args.dry_run
-        )
+        repository = open_repository(workspace)
+        done = publish.publish(repository, destination, flat=args.flat, dry_run=args.dry_run)
+        removed = []
+        if args.prune:
+            removed = publish.prune(
+                repository,
+                destination,
+                names.utc_now(),
+                days=args.prune_days,
+                flat=args.flat,
+                dry_run=args.dry_run,
+            )
     for path in done.written:
         common.talk(args, f"wrote {path}")
+    for path in removed:
+        common.talk(args, f"removed {path}")
     facts = {
         "destination": str(done.destination),
         "version": done.version,
         "written": done.written,
+        "removed": removed,
         "dry_run": args.dry_run,
     }
     if args.serve:
@@ -75,6 +99,9 @@ def run(args: argparse.Namespace) -> None:
         return
     verb = "would write" if args.dry_run else "wrote"
     lines = [f"{destination}: {verb} {len(done.written)} files, timestamp {done.version}"]
+    if removed:
+        verb = "would remove" if args.dry_run else "removed"
+        lines.append(f"{destination}: {verb} {len(removed)} files of old releases")
     common.show(args, facts, lines)
 
 
