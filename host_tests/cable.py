@@ -30,6 +30,7 @@ _CUT = 11
 STOCK = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
 
 
+UNSET = 946684800  # what an ESP32's clock shows at power-on: 2000-01-01
 XTENSAWIN = 10 << 10 | 3 << 8 | 6  # sys.implementation._mpy of an ESP32: its .mpy 6.3
 
 

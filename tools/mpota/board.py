@@ -19,6 +19,7 @@ import io
 import os
 import posixpath
 import re
+import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -208,6 +209,9 @@ class _Transport(SerialTransport):  # type: ignore[misc]
 
     def __init__(self, port: str) -> None:
         super().__init__(port, baudrate=_BAUD, timeout=_POLL_S)
+        if isinstance(getattr(self.serial, "_socket", None), socket.socket):
+            # Short messages go to and fro: each would wait for the other side's next one.
+            self.serial._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.line = _Line(self.serial)
         self.serial: _Line | _Intercept = self.line
 
