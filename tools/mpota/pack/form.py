@@ -14,8 +14,6 @@ import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import zopfli.zlib  # type: ignore[import-untyped]
-
 from mpota.errors import MpotaError
 
 MAGIC = b"OTP1"
@@ -23,6 +21,7 @@ ARCH_NONE, ARCH_THUMB, ARCH_XTENSA = range(3)
 BLOCK = 4096
 WINDOW_BITS = 12  # of every deflated part: a device inflates with 4 KB of window
 HEAD_MAX = 32768
+MAP_MAX = 4096  # deflated
 PIECES_MAX = 1024
 OPS_MAX = 2048
 SEGMENTS_MAX = 16
@@ -137,6 +136,8 @@ def deflate(data: bytes) -> bytes:
 
 def squeeze(data: bytes) -> bytes:
     """Deflate as far as it goes, which takes a while."""
+    import zopfli.zlib  # type: ignore[import-untyped]
+
     best = deflate(data)
     if len(data) > 1 << WINDOW_BITS:  # zopfli's window is wider than the device's
         return best
@@ -176,6 +177,8 @@ def build(head: Head, homes: Sequence[int], records: Iterable[bytes]) -> bytes:
         _SEGMENT.pack(s.offset, s.address | s.code) for s in head.old_segments + head.new_segments
     )
     packed_map = _build_map(head.pieces)
+    if len(packed_map) > MAP_MAX:
+        raise MpotaError("map of a pack is too long", "", "take fewer pieces")
     index = _build_index(homes, [len(record) for record in records], head.old_length > 0)
     size = _HEADER.size + len(segments) + len(packed_map) + len(index)
     if size > HEAD_MAX:
@@ -249,6 +252,7 @@ def parse(pack: bytes) -> Head:
     if not (
         index <= size <= min(HEAD_MAX, len(pack))
         and pieces <= PIECES_MAX
+        and map_size <= MAP_MAX
         and ops_max <= OPS_MAX
         and arch <= ARCH_XTENSA
         and max(old_segments, new_segments) <= SEGMENTS_MAX

@@ -9,12 +9,13 @@ once, since their paths do not depend on each other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import form
 from .match import Matcher
 from .references import Image, Moved, Numbers
 
@@ -26,6 +27,7 @@ _RETURN = 12.0  # more for one that the block uses often
 _SHORTEST = 5  # a match that suggests a diagonal
 _MOST = 256  # bytes that are looked at of a match
 _DIAGONALS = 384  # of a block, at most
+_WHOLE = 8  # that are tried for the whole block first
 _AT_ONCE = 1 << 27  # bytes of decisions in memory
 _NEVER = np.float32(1e9)
 _AGAIN, _AFTER, _OTHER, _COPIED = 0, 1, 2, 4  # how a state was reached
@@ -48,35 +50,58 @@ def parse(
     `matcher` has the normal forms, which say where to look; what is equal is asked of `moved`.
     """
     diagonals = _candidates(matcher, blocks)
-    out: list[list[Step]] = [[] for _ in blocks]
+    out: list[list[Step]] = []
+    hard = []  # blocks that are not one copy
+    before = 0
+    for index, (block, ranked) in enumerate(zip(blocks, diagonals, strict=True)):
+        found = _whole(moved, image, block, [before, *ranked[:_WHOLE].tolist()])
+        if found is None:
+            hard.append(index)
+            out.append([])
+        else:
+            before = found
+            out.append([Step(0, found, block[1])])
     for again in (False, True):
-        order = sorted(range(len(blocks)), key=lambda index: len(diagonals[index]))
-        at = 0
-        while at < len(order):
-            stop = at + 1
-            longest = max(length for _, length in blocks)
-            while (
-                stop < len(order)
-                and (stop - at + 1) * longest * len(diagonals[order[stop]]) <= _AT_ONCE
-            ):
-                stop += 1
-            group = order[at:stop]
-            prices = [_prices(diagonals[index], out[index] if again else []) for index in group]
-            found = _parse_group(
+        if again:  # with what was used alone, and cheaper where it was used often
+            for index in hard:
+                used = [step.diagonal for step in out[index] if step.length]
+                diagonals[index] = np.unique(np.array([0, *used], np.int64))
+        for group in _groups(hard, diagonals):
+            prices = [_prices(diagonals[index], out[index]) for index in group]
+            found_steps = _parse_group(
                 [blocks[index] for index in group],
                 [diagonals[index] for index in group],
                 prices,
                 moved,
                 image,
             )
-            for index, steps in zip(group, found, strict=True):
+            for index, steps in zip(group, found_steps, strict=True):
                 out[index] = steps
-            at = stop
-        # Once more, with what was used, and cheaper where it was used often.
-        diagonals = [
-            np.unique(np.array([0] + [step.diagonal for step in steps], np.int64)) for steps in out
-        ]
     return out
+
+
+def _whole(moved: Moved, image: Image, block: tuple[int, int], diagonals: list[int]) -> int | None:
+    """Return the first of these diagonals on which the whole block is equal."""
+    start, length = block
+    place = int(image.place(np.array([start]))[0])
+    for diagonal in diagonals:
+        if 0 <= start + diagonal <= len(moved.data) - length:
+            source = moved.part(start + diagonal, start + diagonal + length, place)
+            if np.array_equal(source, image.data[start : start + length]):
+                return diagonal
+    return None
+
+
+def _groups(hard: Sequence[int], diagonals: Sequence[Numbers]) -> Iterable[list[int]]:
+    """Yield blocks that are parsed at once, as many as memory allows, of similar size."""
+    group: list[int] = []
+    for index in sorted(hard, key=lambda index: len(diagonals[index])):
+        if (len(group) + 1) * form.BLOCK * len(diagonals[index]) > _AT_ONCE and group:
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
 
 
 def _prices(diagonals: Numbers, steps: Sequence[Step]) -> NDArray[np.float32]:
@@ -118,7 +143,9 @@ def _candidates(matcher: Matcher, blocks: Sequence[tuple[int, int]]) -> list[Num
         tops.append(names[ranked])
     for index, mine in enumerate(tops):
         near = [tops[other][:8] for other in (index - 1, index + 1) if 0 <= other < len(tops)]
-        out.append(np.unique(np.concatenate([mine[:_DIAGONALS], *near, np.zeros(1, np.int64)])))
+        joined = np.concatenate([mine[:_DIAGONALS], *near, np.zeros(1, np.int64)])
+        _, first = np.unique(joined, return_index=True)
+        out.append(joined[np.sort(first)])
     return out
 
 
