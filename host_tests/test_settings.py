@@ -386,7 +386,7 @@ def test_cut_while_settings_are_adopted(device, own, new, authorities, after):
     assert device.boot().urls[0] == new.https
 
 
-@pytest.mark.parametrize("damage", ["torn", "lost", "record"])
+@pytest.mark.parametrize("damage", ["torn", "lost", "changed", "record"])
 def test_damaged_settings_drop_out_and_are_fetched_again(
     device, own, old, new, authorities, damage
 ):
@@ -400,6 +400,8 @@ def test_damaged_settings_drop_out_and_are_fetched_again(
         document.unlink()
         if damage == "torn":
             document.write_bytes(content[:-7])
+        elif damage == "changed":
+            document.write_bytes(content.replace(b"https://localhost", b"https://nobody.is"))
     assert device.boot().urls == [old.https]
     assert halted(device.check()) and not device.refused
     assert device.boot().urls == [new.https, old.https]

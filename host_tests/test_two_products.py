@@ -644,6 +644,12 @@ def kept(both):
     return both
 
 
+def test_whole_application_that_raises_does_not_give_way(kept, starts):
+    with pytest.raises(ZeroDivisionError):
+        starts("1 / 0")
+    assert kept.reset().trees.running.letter == "b"
+
+
 def test_damaged_application_gives_way_to_the_one_before(kept, starts):
     (kept.folder / "ota-app" / "b" / "lib" / "x.py").write_text("1 / 0")
     (kept.folder / "ota-app" / "b" / "main.py").write_text("import nothing_here")
