@@ -12,11 +12,18 @@ import subprocess
 
 import pytest
 
-from mpota import app, library, mpycross, release
+from mpota import app, library, mpycross, names, release
 from mpota.cli import main
 from mpota.errors import MpotaError
 from mpota.repository import open_repository
-from mpota.workspace import KNOWN_BOARDS, Board, add_board, known_board, open_workspace
+from mpota.workspace import (
+    ARCHITECTURES,
+    KNOWN_BOARDS,
+    Board,
+    add_board,
+    known_board,
+    open_workspace,
+)
 from mpota_world import (
     APP,
     APP_FILES,
@@ -517,12 +524,15 @@ def test_folder_is_an_application_for_all_boards(here, capsys):
 
 def test_options_of_a_release_reach_its_metadata(here, capsys):
     line = "release app --version 1 --board RPI_PICO_W --firmware 3-9 --minseq 1 --compile"
-    run(capsys, *line.split())
+    assert main(line.split()) == 0
+    assert "no release of sensor has a seq that it would run on" in capsys.readouterr().err
     workspace = open_workspace(here / "ota-repo")
     custom = open_repository(workspace).images(APP)["fw/panel/RPI_PICO_W/1"].custom
     assert custom["firmware"] == {"product": "sensor", "min": 3, "max": 9}
     assert (custom["arch"], custom["minseq"], custom["mpy"]) == ("armv6m", 1, "6.3")
-    run(capsys, *"release app --version 2 --firmware 4 --no-library".split())
+    make_release(workspace, "1", now=names.utc_now(), seq=4)
+    assert main("release app --version 2 --firmware 4 --no-library".split()) == 0
+    assert "seq that it would run on" not in capsys.readouterr().err
     custom = open_repository(workspace).images(APP)["fw/panel/board/2"].custom
     assert custom["firmware"] == {"product": "sensor", "min": 4}
     assert "mpy" not in custom and "library" not in custom
@@ -652,3 +662,10 @@ def test_library_is_found_where_the_package_is_installed(tmp_path, repo, monkeyp
     monkeypatch.setattr(library, "_HERE", tmp_path)
     assert library.verifier("armv6m").is_relative_to(tmp_path)
     assert library.verifier("x86") is None
+
+
+def test_wheel_has_the_verifier_of_every_chip(repo):
+    text = (repo / "pyproject.toml").read_text()
+    for arch in sorted(set(ARCHITECTURES.values())):
+        assert library.verifier(arch).is_relative_to(repo / "lib" / "ed25519")
+        assert f'"mpota/_device/ed25519/{arch}_6.3"' in text

@@ -366,6 +366,29 @@ def test_names_that_would_break_a_path_are_refused(work, tmp_path, what, name):
     refused(work, f"not a name for a {what}", put_image(tmp_path), **{what: name})
 
 
+@pytest.mark.parametrize(
+    ("later", "is_odd"), [(-2, True), (0, False), (399, False), (401, True), (4000, True)]
+)
+def test_clock_far_from_the_last_signature_is_pointed_out(work, later, is_odd):
+    repository = open_repository(work)
+    repository.touch("rollout")  # has no time of its own that would be compared
+    for role in ("root", "targets", "img-sensor"):
+        issued = names.time_text(NOW - 9 * DAY)
+        repository.documents()[role].signed.unrecognized_fields["x-issued"] = issued
+    said = repository.commit(work.keyring(nobody), NOW + later * DAY).warnings
+    assert ["if the clock is wrong" in text for text in said] == [True] * is_odd
+
+
+def test_metadata_that_devices_could_not_take_is_never_written(work, monkeypatch):
+    before = sorted(work.metadata.iterdir())
+    boards = [f"a-board-with-a-longer-name-{n:05}" for n in range(900)]
+    with pytest.raises(MpotaError, match="bytes, and devices take 65536"):
+        make_release(work, "2", boards=[BOARD, *boards], chip="esp32", slot=SLOT)
+    assert sorted(work.metadata.iterdir()) == before
+    done = make_release(work, "2", boards=[BOARD, *boards[:190]], chip="esp32", slot=SLOT)
+    assert "and devices take 65536" in done.committed.warnings[0]
+
+
 def test_clock_before_the_last_signature_is_refused(work):
     with pytest.raises(MpotaError, match="this computer's clock"):
         make_release(work, "2", now=NOW - DAY)

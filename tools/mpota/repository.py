@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Union, cast
@@ -49,6 +49,7 @@ MAX_DELEGATIONS = 8  # each costs every device about 500 bytes of download (SPEC
 
 _ROOT_FILE = re.compile(r"([1-9][0-9]*)\.root\.json")
 _ISSUED = "x-issued"
+_LONG = timedelta(days=400)  # between two signatures: online ones last a year at most
 
 Document = Union[
     "Metadata[Root]", "Metadata[Targets]", "Metadata[Snapshot]", "Metadata[Timestamp]"
@@ -181,6 +182,7 @@ class Repository:
         whose new version takes the place of the waiting one: a halt must never wait.
         """
         self._check_clock(now)
+        odd = tuple(self._odd_clock(now))
         waiting = pending_files(self.workspace)
         for role in self.changed - {"rollout"}:
             check_no_pending(self.workspace, role)
@@ -195,7 +197,7 @@ class Repository:
         done = self._finish(keyring, now)
         if done.is_done and "rollout" in done.written and "rollout" in waiting:
             waiting["rollout"].unlink()
-        return done
+        return replace(done, warnings=odd + done.warnings)
 
     def complete(self, keyring: Keyring, now: datetime) -> Committed:
         """Take up what waits in `pending/`, add the signatures that can be made, and commit it."""
@@ -259,6 +261,24 @@ class Repository:
             if issued is not None and names.parse_time(issued) > now:
                 what = f"this computer's clock ({names.time_text(now)}) is before {role}'s"
                 raise MpotaError(what, issued, "set the clock")
+
+    def _odd_clock(self, now: datetime) -> Iterator[str]:
+        """Tell if the clock is far from when the timestamp was signed, as far as its expiry says.
+
+        Devices take `x-issued` for a time that has surely passed, so a clock that is years ahead
+        would make all else that is signed look expired to them, for good.
+        """
+        if self.timestamp is None:
+            return
+        life = timedelta(days=self.workspace.settings.days_of("timestamp"))
+        signed = self.timestamp.signed.expires - life
+        is_early = signed - now > timedelta(days=1)
+        if is_early or now - signed > _LONG:
+            yield (
+                f"it is {names.time_text(now)} by this computer's clock, and the last signature"
+                f" seems to be of {names.time_text(signed)}: if the clock is wrong, set it before"
+                " you publish"
+            )
 
     def _sign(self, role: str, keyring: Keyring, now: datetime) -> None:
         """Give `role` its next version, dates, and every signature that can be made here."""

@@ -219,6 +219,10 @@ def _prepare_app(
     if args.firmware is not None:
         of = workspace.product(args.firmware_product, "firmware")
         custom["firmware"] = {"product": of, **args.firmware}
+        least, most = args.firmware["min"], args.firmware.get("max", release.MAX_SEQ)
+        images = repository.images(of).values()
+        if not any(least <= image.custom["seq"] <= most for image in images):
+            common.warn(f"no release of {of} has a seq that it would run on yet")
     wanted = _wanted(args, product, boards)
     return wanted, release.prepare_app(repository, wanted, release.Tree(built.files, custom))
 
