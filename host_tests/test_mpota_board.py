@@ -298,13 +298,15 @@ def test_port_that_cannot_be_opened_is_one_line(monkeypatch, tmp_path, error, wh
     def refuse(*_, **__):
         raise error
 
+    monkeypatch.setattr(board, "_BUSY_S", 0)
     monkeypatch.setattr(serial, "serial_for_url", refuse)
     monkeypatch.setattr(board.os, "stat", lambda _: SimpleNamespace(st_gid=20))
     with pytest.raises(BoardError, match=what):
         board.connect(str(file))
 
 
-def test_port_that_is_not_there_and_one_that_is_in_use(desk):
+def test_port_that_is_not_there_and_one_that_is_in_use(desk, monkeypatch):
+    monkeypatch.setattr(board, "_BUSY_S", 0.2)
     with pytest.raises(BoardError, match="no such port: /dev/ttyNONE"):
         board.connect("/dev/ttyNONE")
     with board.connect(desk.port), pytest.raises(BoardError, match="busy"):

@@ -42,6 +42,8 @@ MOUNT = "/remote"  # where mpremote's code mounts
 _BAUD = 115200  # what ports with a UART speak; USB serial ignores it
 _POLL_S = 0.02
 _PATIENCE_S = 10.0  # between two bytes: flash may be busy that long, a garbage collection not
+_BUSY = "the port is busy"
+_BUSY_S = 3.0  # systems look at a port that has just been plugged in
 _ENTER_S = 3.0  # for the raw REPL to answer
 _ANSWER_MAX = 256 << 10  # bytes that one snippet may answer
 _TRACE_MAX = 160  # characters of a board's traceback that are shown
@@ -91,10 +93,16 @@ def find(device: str) -> str:
 def connect(device: str) -> Board:
     """Open the port and reach the raw REPL; what ran is interrupted, nothing is reset."""
     port = find(device)
-    try:
-        transport = _Transport(port)
-    except TransportError:
-        raise _why_closed(port) from None
+    end = time.monotonic() + _BUSY_S
+    while True:
+        try:
+            transport = _Transport(port)
+            break
+        except TransportError:
+            why = _why_closed(port)
+        if why.what != _BUSY or time.monotonic() > end:
+            raise why
+        time.sleep(0.1)
     board = Board(transport, port)
     try:
         board.wake()
@@ -121,7 +129,7 @@ def _why_closed(port: str) -> MpotaError:
         return BoardError("no permission for the port", port, _how_permitted(port))
     if number in (errno.EBUSY, errno.EAGAIN) or "lock" in text:
         todo = "another program has it open (a terminal, an editor, mpremote): close it"
-        return BoardError("the port is busy", port, todo)
+        return BoardError(_BUSY, port, todo)
     return BoardError("cannot open the port", port, text.splitlines()[0][:_TRACE_MAX])
 
 
@@ -208,12 +216,13 @@ class _Transport(SerialTransport):  # type: ignore[misc]
     """mpremote's transport over a _Line, with a mount that only reads."""
 
     def __init__(self, port: str) -> None:
+        self.serial: Any
         super().__init__(port, baudrate=_BAUD, timeout=_POLL_S)
         if isinstance(getattr(self.serial, "_socket", None), socket.socket):
             # Short messages go to and fro: each would wait for the other side's next one.
             self.serial._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.line = _Line(self.serial)
-        self.serial: _Line | _Intercept = self.line
+        self.serial = self.line
 
     def read_until(
         self,
@@ -297,7 +306,7 @@ class _Served:
         self._line = line
         self._folder = folder.resolve()
         self._files: dict[int, io.BufferedReader] = {}
-        self._commands = {
+        self._commands: dict[int, Callable[[], bytes]] = {
             fs_hook_cmds["CMD_STAT"]: self._stat,
             fs_hook_cmds["CMD_OPEN"]: self._open,
             fs_hook_cmds["CMD_CLOSE"]: self._close,

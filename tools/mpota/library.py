@@ -30,6 +30,7 @@ def sources(*, esp32: bool) -> dict[str, Path]:
         raise MpotaError("the device library is not installed", _HERE, "install mpota again")
     found = {f"ota/{p.relative_to(package).as_posix()}": p for p in sorted(package.rglob("*.py"))}
     del found["ota/ports.py"]  # contracts in words, which nothing imports
+    del found["ota/image/inflate_zlib.py"]  # what CPython has in place of a device's own
     if esp32:
         board = _beside(_ESP32, f"boards/esp32/{_ESP32}")
         if board is None:

@@ -392,10 +392,10 @@ def _plan_library(place: Place, wanted: Wanted, plan: _Plan) -> None:
         data = source.read_bytes()
         if wanted.mpy:
             try:
-                data = compile_mpy(source, name)
+                data = compile_mpy(source, name, wanted.arch)
                 path, other = other, path
             except mpycross.Unsupported:
-                pass  # machine code: the device compiles it
+                pass  # machine code, for a chip that is not known: the device compiles it
         plan.write(path, data)
         if other in there:
             hiding.append(other)
@@ -406,14 +406,14 @@ def _plan_library(place: Place, wanted: Wanted, plan: _Plan) -> None:
         plan.remove(path, "another form of the same module")
 
 
-def compile_mpy(source: Path, name: str) -> bytes:
+def compile_mpy(source: Path, name: str, arch: str = "") -> bytes:
     """Return `source` compiled by mpy-cross, with `name` in its tracebacks.
 
     Without line numbers, as MicroPython freezes its own library: 8 % less to store and to load.
     """
     try:
         command = mpycross.needed()
-        return mpycross.translate(command, source.read_bytes(), name, optimize=3)
+        return mpycross.translate(command, source.read_bytes(), name, arch=arch, optimize=3)
     except MpotaError as error:
         if error.what == "no mpy-cross":
             raise
