@@ -66,7 +66,7 @@ class Medium:
 
 
 class Machine:
-    """The modules `machine` and `micropython`."""
+    """The modules `machine`, `micropython` and `time`."""
 
     SOFT_RESET = _SOFT_RESET
 
@@ -75,6 +75,8 @@ class Machine:
         self.mem32 = {_MARK: 0}
         self.watchdog = None
         self.interrupt = 3
+        self.slept = None
+        self.hurried = False
 
     def reset_cause(self):
         return self.cause
@@ -87,6 +89,11 @@ class Machine:
 
     def kbd_intr(self, char):
         self.interrupt = char
+
+    def sleep(self, seconds):
+        self.slept = seconds
+        if self.hurried:
+            raise KeyboardInterrupt
 
 
 class Sys:
@@ -168,11 +175,13 @@ if vfs:
                 machine.mem32[_MARK] = 0
                 machine.watchdog = None
             machine.interrupt = 3
+            machine.slept = None
             self.seen = []
             self.ended = None
             ours = {
                 "machine": machine,
                 "micropython": machine,
+                "time": machine,
                 "events": self,
                 "sys": Sys(self.platform),
             }
@@ -250,7 +259,6 @@ if vfs:
             self.boot()
             self.assertEqual(self.watchdog_in_guard, 8000)
             self.assertEqual(self.interrupt_in_guard, -1)
-            self.assertEqual(self.machine.interrupt, 3)
             self.save(b"bV")
             self.boot()
             self.assertIsNone(self.watchdog_in_guard)
@@ -317,9 +325,8 @@ if vfs:
                 setattr(self.medium, trouble, True)
                 for _ in range(2):
                     self.assertEqual(self.boot(), does)
-                    self.assertIsNone(self.ended)
+                    self.assertEqual(self.machine.slept, None if does else 60)
                     self.assertIsNone(self.machine.watchdog)
-                    self.assertEqual(self.machine.interrupt, 3)
                 setattr(self.medium, trouble, False)
                 self.mount()
                 self.assertEqual(self.record(), b"bN")
@@ -384,11 +391,21 @@ if vfs:
         def test_no_tree_starts(self):
             for tree in "ab":
                 self.write_tree(tree, "1/0")
-            for content in (b"aV", b"bV", b"aP"):
-                self.save(content)
-                self.assertQuiet("")
+            for content in (b"aV", b"bV", b"aP", None):
+                if content:
+                    self.save(content)
+                self.assertNothingStarts()
+
+        def assertNothingStarts(self):
+            """It tries again in a minute, unless somebody types Ctrl-C; nothing wears."""
+            before = self.medium.writes
+            for self.machine.hurried, ended in ((False, "reset"), (True, KeyboardInterrupt)):
+                self.assertEqual(self.boot(), "")
+                self.assertEqual((self.ended, self.machine.slept), (ended, 60))
                 self.assertEqual(self.paths, ["", ".frozen", "/lib"])
                 self.assertEqual(self.machine.interrupt, 3)
+            self.assertEqual(self.medium.writes, before)
+            self.machine.hurried = False
 
         def test_no_trees(self):
             for tree in "ab":
@@ -396,7 +413,15 @@ if vfs:
                 os.remove("/ota-app/" + tree + "/lib/ota.py")
                 os.rmdir("/ota-app/" + tree + "/lib")
                 os.rmdir("/ota-app/" + tree)
-            self.assertQuiet("")
+            self.assertNothingStarts()
+
+        def test_no_tree_starts_after_a_soft_reset(self):
+            """mpremote is at work: it gets its REPL at once."""
+            self.boot()
+            for tree in "ab":
+                self.write_tree(tree, "1/0")
+            self.assertQuiet("", soft=True)
+            self.assertIsNone(self.machine.slept)
 
         # What is no failure
 
@@ -463,6 +488,9 @@ if vfs:
             self.assertIsNone(self.watchdog_in_guard)
 
         def test_interrupt_on_trial_keeps_it(self):
+            pass
+
+        def test_no_tree_starts_after_a_soft_reset(self):
             pass
 
 
