@@ -22,43 +22,78 @@ RULES = (
     # 0x10000004 lies 4 behind the piece at 0x10000000: + 0x20. 0x10000100 is of the next: + 0.
     (
         "thumb word",
-        *(1, "0400001000010010", THUMB, THUMB, ((A, 0x20), (A + 0x100, 0)), (0, 0, 8)),
+        1,
+        "0400001000010010",
+        THUMB,
+        THUMB,
+        ((A, 0x20), (A + 0x100, 0)),
+        (0, 0, 8),
         "2400001000010010",
     ),
     # The first piece takes its own address, and nothing below.
     (
         "map edges",
-        *(1, "ffffff0f00000010", THUMB, THUMB, ((A, 1),), (0, 0, 8)),
+        1,
+        "ffffff0f00000010",
+        THUMB,
+        THUMB,
+        ((A, 1),),
+        (0, 0, 8),
         "ffffff0f01000010",
     ),
     # Words with the top bit set are not addresses.
     (
         "word beyond the map",
-        *(1, "000000800400007f", THUMB, THUMB, ((A, 4),), (0, 0, 8)),
+        1,
+        "000000800400007f",
+        THUMB,
+        THUMB,
+        ((A, 4),),
+        (0, 0, 8),
         "000000800800007f",
     ),
     # Old offset 2 is not 0 mod 4: no word, whatever its place in the copy.
     (
         "unaligned word",
-        *(1, "00000400001000000000", THUMB, THUMB, ((A, 4),), (2, 0, 8)),
+        1,
+        "00000400001000000000",
+        THUMB,
+        THUMB,
+        ((A, 4),),
+        (2, 0, 8),
         "0400001000000000",
     ),
     # Bytes 2 and 3 of 0x1000fffe + 4 = 0x10010002, alone: the word counts though it begins before.
     (
         "word over the begin",
-        *(1, "feff001000000000", THUMB, THUMB, ((A, 4),), (2, 0, 4)),
+        1,
+        "feff001000000000",
+        THUMB,
+        THUMB,
+        ((A, 4),),
+        (2, 0, 4),
         "01100000",
     ),
     # Bytes 0 and 1 of the same, and the copy ends there.
     (
         "word over the end",
-        *(1, "00000000feff0010", THUMB, THUMB, ((A, 4),), (0, 0, 6)),
+        1,
+        "00000000feff0010",
+        THUMB,
+        THUMB,
+        ((A, 4),),
+        (0, 0, 6),
         "000000000200",
     ),
     # bl from 0x10000000 to 0x10000024, which moved by 8, seen from 0x10000100: back by 0xd8.
     (
         "bl",
-        *(1, "00f010f8" + "00" * 8, THUMB, THUMB, ((A + 0x20, 8),), (0, 0x100, 4)),
+        1,
+        "00f010f8" + "00" * 8,
+        THUMB,
+        THUMB,
+        ((A + 0x20, 8),),
+        (0, 0x100, 4),
         "fff794ff",
     ),
     # Nothing moved but the bl itself: the target stays.
@@ -71,45 +106,80 @@ RULES = (
     # the half before it, 0xf000, it makes a bl from 2 to 0x20c, which is at 0x210 now.
     (
         "word, then bl over it",
-        *(1, "000000f0fff80010", THUMB, THUMB, ((A, 4),), (0, 0, 8)),
+        1,
+        "000000f0fff80010",
+        THUMB,
+        THUMB,
+        ((A, 4),),
+        (0, 0, 8),
         "000000f005f90010",
     ),
     # call8 from X to X + 0x44, which moved by 0x10, seen from X + 0x20: (0x54 - 0x24) / 4 = 12.
     (
         "xtensa call",
-        *(2, "250400" + "08" * 9, XTENSA, XTENSA, ((X + 0x40, 0x10),), (0, 0x20, 4)),
+        2,
+        "250400" + "08" * 9,
+        XTENSA,
+        XTENSA,
+        ((X + 0x40, 0x10),),
+        (0, 0x20, 4),
         "25030008",
     ),
     # l32r at X + 4 loads from X + 4 - 8, which moved by -4; its place moves by 0x10.
     (
         "xtensa l32r",
-        *(2, "08" * 4 + "21feff", XTENSA, XTENSA, ((X - 0x10, -4),), (4, 0x14, 3)),
+        2,
+        "08" * 4 + "21feff",
+        XTENSA,
+        XTENSA,
+        ((X - 0x10, -4),),
+        (4, 0x14, 3),
         "21f9ff",
     ),
     # The walk steps 2 (nibble 8) and 3 (nibble 0) and finds the call at 5, to X + 0x48; from X + 9
     # that is (0x48 - 8 - 4) / 4 = 15.
     (
         "xtensa walk",
-        *(2, "180000000025040000000000", XTENSA, XTENSA, (), (0, 4, 12)),
+        2,
+        "180000000025040000000000",
+        XTENSA,
+        XTENSA,
+        (),
+        (0, 4, 12),
         "1800000000e5030000000000",
     ),
     # A copy from the middle of the call: the walk begins before the copy.
     (
         "xtensa call over the begin",
-        *(2, "250400000000", XTENSA, XTENSA, (), (1, 5, 3)),
+        2,
+        "250400000000",
+        XTENSA,
+        XTENSA,
+        (),
+        (1, 5, 3),
         "030000",
     ),
     # The call at 510 reaches over 512 bytes and is no reference; the next 512 begin anew, with one
     # that is.
     (
         "xtensa window",
-        *(2, "08" * 510 + "250425040000", XTENSA, XTENSA, (), (508, 512, 8)),
+        2,
+        "08" * 510 + "250425040000",
+        XTENSA,
+        XTENSA,
+        (),
+        (508, 512, 8),
         "08082504e5030000",
     ),
     # The call at 2 becomes e5030c, and its last byte is the first of the word at 4, which wins.
     (
         "xtensa word over call",
-        *(2, "082525040c00003f", XTENSA, XTENSA, ((0x3F000000, 0x10), (X, 0)), (0, 4, 8)),
+        2,
+        "082525040c00003f",
+        XTENSA,
+        XTENSA,
+        ((0x3F000000, 0x10), (X, 0)),
+        (0, 4, 8),
         "0825e5031c00003f",
     ),
     ("xtensa data", 2, "250400", ((0, X),), XTENSA, (), (0, 0x20, 3), "250400"),
@@ -145,7 +215,7 @@ def pack_of(record, old_length, length, home):
 
 OLD = "000102030405060708090a0b0c0d0e0f"
 
-RECORDS = (
+_RECORDS = (
     ("no record: a copy at home", OLD, 2, "", 4, "02030405"),
     ("no record, home before the image", OLD, -1, "", 4, None),
     ("no record, home beyond the image", OLD, 13, "", 4, None),
@@ -208,31 +278,31 @@ RECORDS = (
     ("copy without base", "", 0, "020100010daa", 5, None),
     ("no record and no base", "", 0, "", 4, None),
     ("jumps where no code is", OLD, 0, "09000400fbffaabbccdd00", 4, None),
-    *(
-        ("kind %d" % kind, OLD, 0, "%02xaabbccdd" % kind, 4, None)
-        for kind in (4, 5, 8, 10, 11, 12, 15, 16, 0x80, 0xFF)
-    ),
+)
+RECORDS = _RECORDS + tuple(
+    ("kind %d" % kind, OLD, 0, "%02xaabbccdd" % kind, 4, None)
+    for kind in (4, 5, 8, 10, 11, 12, 15, 16, 0x80, 0xFF)
 )
 
 
 def _head(**changes):
     """Return the head of one block of 4 stored bytes, changed."""
-    fields = {
-        "magic": (b"OTP1", 4),
-        "head": (41, 4),
-        "count": (1, 4),
-        "length": (4, 4),
-        "old": (0, 4),
-        "pieces": (0, 2),
-        "map": (0, 2),
-        "ops": (0, 2),
-        "arch": (0, 1),
-        "old_segments": (0, 1),
-        "new_segments": (0, 1),
-    }
+    fields = (
+        ("magic", b"OTP1", 4),
+        ("head", 41, 4),
+        ("count", 1, 4),
+        ("length", 4, 4),
+        ("old", 0, 4),
+        ("pieces", 0, 2),
+        ("map", 0, 2),
+        ("ops", 0, 2),
+        ("arch", 0, 1),
+        ("old_segments", 0, 1),
+        ("new_segments", 0, 1),
+    )
     body = changes.pop("body", b"\x0b\x00abcd")
     out = b""
-    for name, (value, size) in fields.items():
+    for name, value, size in fields:
         value = changes.get(name, value)
         out += value if isinstance(value, bytes) else number(value, size)
     return (out + bytes(3) + bytes(8) + body).hex()

@@ -136,17 +136,18 @@ class Pack:
         self._seek(block)
         return self._cursor[_SIZE]
 
-    def build(self, block, out, kind=-1, length=0):
-        """Make `out` (a memoryview of as many bytes) the content of `block`.
+    def build(self, block, buf, kind=-1, length=0):
+        """Put the content of `block` at the beginning of `buf`, a memoryview of a whole block.
 
         `kind` is the first byte of its record, and the `length` bytes behind it are at the
-        beginning of `out`. Without a record the block is a copy.
+        beginning of `buf`. Without a record the block is a copy.
 
         Raises ImageError: damaged or hostile; or whatever reading the old image raises.
         """
         self._seek(block)
         home = self._cursor[_HOME]
         start = self._blocks.start(block)
+        out = buf[: self._blocks.content(block)]
         if kind < 0:
             self._copy(start + home, start, out, 0, len(out))
             return
@@ -154,7 +155,7 @@ class Pack:
         if base > 7 or base & 6 == _DIFFERENCES or (kind > base and base != _DEFLATED):
             raise ImageError("kind of record", kind)
         source = self.inflater if kind & _DEFLATED else _Bytes()
-        source.start(out[:length])
+        source.start(buf[:length])
         if kind & _OPS:
             self._run(source, start, home, out, kind & _DIFFERENCES)
         elif kind or length == len(out):
@@ -389,7 +390,7 @@ class Pack:
             if (
                 not first < stop <= self._blocks.count
                 or (not size and (item & 1 or not self._old))
-                or size > 1 + self._blocks.content(first)
+                or size > 1 + self._blocks.block_size
                 or (stop == self._blocks.count and cursor[_AT] != self._end)
             ):
                 raise ImageError("index of a pack", first)

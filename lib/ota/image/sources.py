@@ -100,16 +100,15 @@ class Sources:
             self._give_up(source)
             return False
         try:
-            content = self._buf[: self._blocks.content(block)]
             size = source.pack.size(block)
             if not size:
-                source.pack.build(block, content)
+                source.pack.build(block, self._buf)
                 return True
             await self._stand(source.path, begin, begin + size, end)
             await self._read(self._buf[:1])
             kind = self._buf[0]
-            await self._read(content[: size - 1])
-            source.pack.build(block, content, kind, size - 1)
+            await self._read(self._buf[: size - 1])
+            source.pack.build(block, self._buf, kind, size - 1)
             return True
         except FetchError as error:
             self._log("doing without a pack", error)
