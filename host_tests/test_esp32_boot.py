@@ -13,6 +13,11 @@ from sim.supervisor import Supervisor
 
 MADE = "no file system: made anew"
 VFS = 0x30000
+STOCK = (
+    (table.DATA, 2, 0x9000, 0x6000, "nvs"),
+    (table.APP, table.FACTORY, 0x10000, 0x10000, "factory"),
+    (table.DATA, 0x81, 0x20000, 0x60000, "vfs"),
+)
 MAIN = """
 import os
 try:
@@ -188,6 +193,27 @@ def test_factory_files_of_the_firmware_are_found(device, source):
     modules = {"_boot.py": board.boot_py, "main.py": main, "ota_factory.py": f"FILES = {files!r}"}
     board.board.put("ota_0", image.build(modules=modules))
     assert board.boot().lines == [MADE, "Updater"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        (table.SMALL_SINGLE, "a single OTA slot: see boards/esp32/README.md"),
+        (STOCK, "no OTA slots in the partition table: see boards/esp32/README.md"),
+    ],
+    ids=["single", "stock"],
+)
+def test_a_board_without_slots_says_so_politely(device, rows, why):
+    config = {"product": "p", "board": "b", "channel": "stable", "urls": ["https://x.example/"]}
+    main = (
+        "import ota\ntry:\n  ota.Updater.from_config(fetcher=1)\n"
+        "except ota.StateError as error:\n  print(error.args)"
+    )
+    board = device(main, rows=rows)
+    files = {"root.json": b"{}", "config.json": json.dumps(config).encode()}
+    modules = {"_boot.py": board.boot_py, "main.py": main, "ota_factory.py": f"FILES = {files!r}"}
+    board.board.put(rows[-2][4], image.build(modules=modules))
+    assert board.boot().lines[-1] == str(("no firmware updates on this board", why))
 
 
 def test_power_cuts_while_the_file_system_is_made_anew(device, soak):

@@ -116,6 +116,8 @@ def products(folder, device, store):
         if device.get("product"):
             raise
     if device.get("product"):
+        if firmware.spare is None:
+            raise StateError("no firmware updates on this board", firmware.lacks)
         facts = dict(device, kind="firmware", library=_library())
         found.append(Product(firmware, facts, store))
     if device.get("app"):
