@@ -16,6 +16,13 @@ CONTRACTS = "lib/ota/ports.py"
 PURE_VERIFIER = ("lib/ota/trust/ed25519.py", "lib/ota/trust/sha512.py")
 # A source beside HTTP, for SD cards and tests: `wiring` does not import it.
 FOLDER = "lib/ota/adapters/folder.py"
+# Applications in trees of files: a board that updates its firmware alone needs none of them.
+APPLICATIONS = (
+    "lib/ota/adapters/appdir.py",
+    "lib/ota/adapters/wdt_rp2.py",
+    "lib/ota/image/tree.py",
+    "lib/ota/running.py",
+)
 # Of packs, what takes the place of machine code, and of MicroPython's `deflate`.
 PLAIN = ("lib/ota/image/pack_plain.py", "lib/ota/image/inflate_zlib.py")
 
@@ -48,9 +55,9 @@ def modules() -> dict[str, float]:
 
 
 def needed_on_esp32() -> list[str]:
-    """Every module an ESP32 with the native verifier holds."""
+    """Every module that an ESP32 with the native verifier holds to update its firmware."""
     files = tuple(f for f in _device_files() if f.startswith("lib/ota/") or f == BOARD)
-    left_out = {CONTRACTS, FOLDER, *PLAIN, *PURE_VERIFIER}
+    left_out = {CONTRACTS, FOLDER, *APPLICATIONS, *PLAIN, *PURE_VERIFIER}
     missing = left_out - set(files)
     if missing:
         raise FileNotFoundError(f"not there, say what took its place: {missing}")
@@ -61,5 +68,6 @@ def figures() -> dict[str, float]:
     sizes = modules()
     return {
         "mpy_bytes_esp32": sum(sizes[file] for file in needed_on_esp32()),
+        "mpy_bytes_applications": sum(sizes[file] for file in APPLICATIONS),
         "mpy_bytes_pure_verifier": sum(sizes[file] for file in PURE_VERIFIER),
     }
