@@ -35,6 +35,53 @@ class Slot:
         """
 
 
+class Tree:
+    """One place in a file system for one application: what is a Slot for a firmware.
+
+    Attributes: `size` (bytes that an application can have at most), `block_size`, `path` (its
+    folder), `letter` ("a" or "b"). Names of files are paths below it. Reading is always allowed;
+    what writes raises StateError, and writes nothing, as for a Slot. A file system that fails
+    raises StoreError.
+    """
+
+    def identity(self):
+        """Return SHA-256 of `.ota-list` in lower-case hex, or None: no whole application."""
+
+    def file_list(self):
+        """Return the FileList (ota.image.tree) of what is here, or None: none, or damaged."""
+
+    def content(self):
+        """Return the image of what is here (ota.image.tree.Content), or None."""
+
+    def space(self):
+        """Return (bytes of an allocation unit, bytes that are free in the file system)."""
+
+    def length(self, name):
+        """Return the length of a file in bytes; -1: there is none; -2: it is a folder."""
+
+    def names(self):
+        """Generator of (name, length) of all that is here; a folder comes after what is in it."""
+
+    def readinto(self, name, at, buf):
+        """Fill `buf` from offset `at` of a file; return the count, 0 where there is none."""
+
+    def write(self, name, at, data):
+        """Write at offset `at` of a file; 0 begins it anew, with the folders that it is in.
+
+        A cut loses what was written since `flush`, or of one file the last 32 KiB, and nothing
+        else; what it leaves of the file is old bytes, new bytes, or none.
+        """
+
+    def flush(self):
+        """Bring to flash what was written."""
+
+    def remove(self, name):
+        """Remove a file or an empty folder."""
+
+    def erase(self, block):
+        """`block` 0: make this tree one that is never started. Any other raises ValueError."""
+
+
 class Boot:
     """Which image runs, and which one runs next.
 
