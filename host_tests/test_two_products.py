@@ -481,6 +481,7 @@ def test_stock_firmware_takes_applications(both, folder, world, monkeypatch, pla
     write(folder, without(world.config(["http://127.0.0.1:9/"]), "product"))
     status = Updater.from_config(str(folder)).status()
     assert (status["product"], status["kind"], status["app"]) == ("display", "app", None)
+    choose(both)
     ota.guard(str(folder))
 
 
@@ -573,13 +574,18 @@ def starts(both, folder, monkeypatch):
     """starts(main): lets the running application have this main.py, and runs it."""
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
     monkeypatch.chdir(both.folder)
+    path = sys.path
 
     def starts(main=None):
+        monkeypatch.setattr(sys, "path", list(path))
+        choose(both)
         if main is not None:
-            path = both.folder / "ota-app" / both.trees.running.letter
-            files = {**both.tree(path.name), "main.py": main}
-            both.write_tree(path.name, files)
-        ota.run(str(folder))
+            letter = both.trees.running.letter
+            both.write_tree(letter, {**both.tree(letter), "main.py": main})
+        try:
+            ota.run(str(folder))
+        finally:
+            monkeypatch.setattr(sys, "path", path)
 
     return starts
 

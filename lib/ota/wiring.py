@@ -42,10 +42,13 @@ def trees(folder, firmware):
 
 
 def boots(folder):
-    """Return the Boots of this device: (of the slots or None, of the trees or None)."""
-    try:
-        os.stat(_root(folder))
-    except OSError:
+    """Return the Boots of what runs: (of the slots or None, of the trees or None).
+
+    Of the trees once boot.py has put one into sys.path, and not in the firmware's own start: until
+    then nobody knows which one runs.
+    """
+    root = _root(folder) + "/"
+    if not any(path.startswith(root) for path in sys.path):
         return board(), None
     try:
         firmware = board()
@@ -58,10 +61,7 @@ def guard(folder):
     """See ota.guard."""
     import ota.trial as trial
 
-    firmware, tree = boots(folder)
-    if tree and tree.running.path not in sys.path:
-        tree = None  # called by the firmware's own start: boot.py has not chosen one yet
-    for boot in (firmware, tree):
+    for boot in boots(folder):
         if boot and boot.on_trial:
             # First the watchdog, with a length that needs no file; then the owner's.
             trial.guard(boot, _TRIAL_S)
