@@ -374,6 +374,37 @@ def test_frozen_is_what_micropython_freezes_and_ota(folder, port, freeze, repo):
     assert ours["_boot.py"] == str(folder / "_boot.py")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("arch", ["xtensawin", "rv32imc"])
+def test_all_of_it_can_be_frozen_for_the_chip(folder, built, mpy_cross, freeze, tmp_path, arch):
+    """MicroPython's makemanifest and mpy-tool, as its build calls them, make the C of it."""
+    freeze(folder / "manifest.py")  # makes the stand-ins for micropython-lib
+    source = built("src/micropython")
+    (tmp_path / "genhdr").mkdir()
+    (tmp_path / "genhdr/qstrdefs.preprocessed.h").write_text(
+        'QCFG(BYTES_IN_LEN, (1))\nQCFG(BYTES_IN_HASH, (2))\n"Q(a)"\n'
+    )
+    places = {
+        "MPY_DIR": source,
+        "MPY_LIB_DIR": tmp_path / "lib",
+        "PORT_DIR": source / "ports/esp32",
+        "BOARD_DIR": folder / "OTA_ESP32",
+    }
+    subprocess.run(
+        [
+            *(sys.executable, source / "tools/makemanifest.py", "-o", tmp_path / "frozen.c"),
+            *(word for name, path in places.items() for word in ("-v", f"{name}={path}")),
+            *("-b", tmp_path, f"-f-march={arch}", "--mpy-tool-flags=", folder / "manifest.py"),
+        ],
+        env={**os.environ, "MICROPY_MPYCROSS": str(mpy_cross)},
+        check=True,
+        capture_output=True,
+    )
+    text = (tmp_path / "frozen.c").read_text()
+    for name in ("_boot.py", "ota_esp32.py", "ota/updater.py"):
+        assert f"// - frozen file name: {name}\n" in text
+
+
 def test_factory_files_are_frozen_when_named(folder, freeze, tmp_path, monkeypatch):
     (tmp_path / "ota_factory.py").write_text("FILES = {}\n")
     monkeypatch.setenv("OTA_FACTORY", str(tmp_path))
