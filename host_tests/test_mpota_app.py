@@ -328,12 +328,15 @@ def test_library_without_a_verifier_is_pointed_out(tmp_path, archs, words):
     assert [words in said for said in built.warnings] == [True]
 
 
-def test_library_of_ones_own_or_none_is_left_at_that(tmp_path):
+def test_library_of_ones_own_or_none_is_left_at_that(tmp_path, mpy_cross):
     own = '__version__ = "9.9"\n'
     folder = put_files(tmp_path / "own", {"main.py": "1", "lib/ota/__init__.py": own})
     built = build(folder)
     assert set(built.files) == {"main.py", "lib/ota/__init__.py"}
     assert built.custom == {"library": "9.9"}
+    verifier = native(mpy_cross, "armv6m")
+    folder = put_files(tmp_path / "verifier", {"main.py": "1", "lib/ota_ed25519.mpy": verifier})
+    assert build(folder).files["lib/ota_ed25519.mpy"] == verifier
     bare = put_files(tmp_path / "bare", {"main.py": "1"})
     assert set(build(bare, with_library=False).files) == {"main.py"}
     assert build(bare, with_library=False).custom == {}

@@ -285,6 +285,7 @@ def test_server_that_has_the_repository_is_taken(both, www, tls):
 
 def test_only_the_given_ca_opens_the_server(both, www, tls, tmp_path):
     other = devtls.ensure(tmp_path, ["127.0.0.1"], NOW).ca_der.read_bytes()
+    assert sources.tls_context(other).cert_store_stats()["x509"] == 1, "this computer's as well"
     with served(www / "tree", tls) as url:
         with pytest.raises(MpotaError, match="certificate verify failed"):
             check(both, url, other)
