@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tuf.api.metadata import TargetFile, Timestamp
 
-from mpota import files
+from mpota import files, packs
 from mpota.errors import MpotaError
 from mpota.repository import Repository, read_document, root_versions
 from mpota.sources import flat_name
@@ -190,6 +190,10 @@ def _plan_targets(repository: Repository) -> list[tuple[str, bytes]]:
             if sha256(data).hexdigest() != target.hashes["sha256"]:
                 raise MpotaError("not the bytes that were signed", path, "restore it from a copy")
             plan.append((f"targets/{relative}", data))
+            for pack in packs.paths_of(target):
+                path = repository.workspace.targets / pack
+                if path.exists():  # without it devices take the image
+                    plan.append((f"targets/{pack}", path.read_bytes()))
     return plan
 
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
 
-from mpota import app, names
+from mpota import app, names, packs
 from mpota.errors import RefusedError
 from mpota.rollout import EVERYBODY, percent
 from mpota.sources import Source
@@ -231,8 +231,6 @@ def _release(device: _Device, source: Source, path: str) -> SeenRelease:
 
 def _check_files(device: _Device, source: Source, image: Any) -> str:
     """Return what is wrong with an image or its block list, or ""."""
-    from ota.errors import ImageError
-
     size, digest = image.custom.get("block"), image.custom.get("digest")
     if type(size) is not int or type(digest) is not int or size < 1:
         return "release without a proper block list"
@@ -247,9 +245,47 @@ def _check_files(device: _Device, source: Source, image: Any) -> str:
         if len(data) != target.length or sha256(data).hexdigest() != target.hashes["sha256"]:
             return f"{target.path} is not what was signed"
         contents.append(data)
+    problem = _check_contents(image, *contents)
+    return problem or _check_packs(device, source, image, contents[1])
+
+
+def _check_packs(device: _Device, source: Source, image: Any, listed: bytes) -> str:
+    """Build an image from each of its packs; return what is wrong with one of them, or ""."""
+    for base, name in (image.custom.get("packs") or {}).items():
+        folder = image.path.rpartition("/")[0]
+        body = source.open(f"targets/{folder}/{name}")
+        if body is None:
+            return f"pack {name} is missing"
+        with body:
+            pack = body.read(2 * image.length + 65536)
+        old = None
+        if base:
+            old = _find_base(device, source, image.path.split("/")[1], base)
+            if old is None:
+                continue  # it is for those who still run what is no longer offered
+        problem = packs.check(image, listed, pack, base, old)
+        if problem:
+            return f"pack {name}: {problem}"
+    return ""
+
+
+def _find_base(device: _Device, source: Source, product: str, base: str) -> bytes | None:
+    """Return the image whose identity begins so."""
+    signed = json.loads(device.documents[names.img_role(product)])["signed"]["targets"]
+    for path, entry in signed.items():
+        if str((entry.get("custom") or {}).get("identity", "")).startswith(base):
+            target = device.follow(device.client.find(path))
+            return target and _read_target(source, target)
+    return None
+
+
+def _check_contents(image: Any, data: bytes, listed: bytes) -> str:
+    """Compare an image with its list."""
+    from ota.errors import ImageError
+
     check = _check_app if image.custom.get("kind") == "app" else _check_blocks
     try:
-        return check(image, *contents)
+        return check(image, data, listed)
     except ImageError as error:
         return " ".join(str(fact) for fact in error.args)
 
