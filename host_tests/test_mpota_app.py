@@ -40,6 +40,8 @@ from mpota_world import (
     nobody,
     publish_to,
     put_files,
+    put_image,
+    put_links,
     see,
     wanted,
 )
@@ -592,6 +594,17 @@ def test_version_of_two_products_asks_which(here, capsys):
         assert "give --product" in said(capsys, *line)
     assert run(capsys, "release", "--again", "1", "--product", APP)["seq"] == 2
     assert run(capsys, "rollout", "--halt", "--product", "sensor")["halt"] is True
+
+
+@pytest.mark.parametrize(("board", "count"), [("ESP32_GENERIC", 1), ("RPI_PICO_W", 2)])
+def test_firmware_for_a_board_without_slots_is_refused_in_words(here, capsys, board, count):
+    images = [str(path) for path in put_links(here)] if count == 2 else [str(put_image(here))]
+    workspace = open_workspace(here / "ota-repo")
+    with workspace.lock():
+        add_board(workspace, board, known_board(board))
+    line = ["release", *images, "--version", "1", "--board", board]
+    assert f"only its applications are updated: {board}" in said(capsys, *line)
+    assert open_workspace(here / "ota-repo").settings.boot_keys == {}
 
 
 def test_repository_without_boards_waits_for_one(tmp_path, capsys, monkeypatch):
