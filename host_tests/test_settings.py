@@ -11,6 +11,7 @@ import contextlib
 import json
 import sys
 import threading
+from hashlib import sha256
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 
@@ -405,6 +406,15 @@ def test_damaged_settings_drop_out_and_are_fetched_again(
     assert device.boot().urls == [old.https]
     assert halted(device.check()) and not device.refused
     assert device.boot().urls == [new.https, old.https]
+
+
+def test_adopted_settings_that_this_library_does_not_take_are_passed_over(device, old):
+    content = b'{"urls":["quic://localhost/"]}'
+    (device.folder / "s0").write_bytes(content)
+    entry = ["s0", sha256(content).hexdigest(), 1, None, None]
+    device.device.store.save("settings", json.dumps([entry]).encode())
+    assert device.boot().urls == [old.https]
+    assert halted(device.check())
 
 
 @pytest.mark.parametrize("content", [b"5", b"null", b"{}", b"[5]", b"[[1, 2]]", b"\xff"])

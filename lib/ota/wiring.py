@@ -159,17 +159,21 @@ class Servers:
             with _open(self._folder, self._ca) as file:
                 ca = file.read()
         known = [_server(url) for url in self._urls]
-        adopted = list(adopted)
+        sets = list(adopted)
         if not alone:
-            adopted.append((self._urls, ca))
-            self.urls = [url for urls, _ in adopted for url in urls]
-        try:
-            http = Http([], tries=1 if alone else 4)
-            for urls, own in adopted:
-                for url in urls:
+            sets.append((self._urls, ca))
+            self.urls = []
+        http = Http([], tries=1 if alone else 4)
+        for urls, own in sets:
+            for url in urls:
+                try:
                     http.add([url], own or ca, self._headers if _server(url) in known else ())
-        except ValueError as error:
-            raise StateError("configuration is wrong", error)
+                    if not alone:
+                        self.urls.append(url)
+                except ValueError as error:
+                    # What was adopted before this library came may not be the end of all updates.
+                    if alone or url in self._urls:
+                        raise StateError("configuration is wrong", error)
         return http
 
 
