@@ -17,7 +17,7 @@ from typing import Any
 
 from tuf.api.metadata import TargetFile
 
-from mpota import app, esp32, files, links, names, rollout, rp2040
+from mpota import app, esp32, files, links, names, packs, rollout, rp2040
 from mpota.errors import MpotaError
 from mpota.keys import Keyring
 from mpota.repository import Committed, Repository, check_no_pending
@@ -44,6 +44,8 @@ class Wanted:
     mpy: str | None = "6.3"
     frozen: bool = False
     first: rollout.Change = rollout.NO_CHANGE  # how its rollout starts (solo)
+    deltas: int | None = None  # packs: from how many releases before; None: no pack at all
+    digest: int = DIGEST  # bytes of SHA-256 that a list keeps for each block
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Released:
     committed: Committed
     rollouts: dict[str, dict[str, Any]]  # rollout targets that name it now -> custom
     dropped: list[str]  # releases that left the img role
+    packs: tuple[packs.Made, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         custom = self.release.custom
@@ -108,14 +111,16 @@ class Released:
             "dropped": self.dropped,
             "written": self.committed.written,
             "missing": [asdict(entry) for entry in self.committed.missing],
+            "packs": [pack.facts() for pack in self.packs],
         }
 
 
-def block_list(image: bytes) -> bytes:
-    """Return SHA-256 of each block, the last one filled up with 0xFF (SPEC 3)."""
+def block_list(image: bytes, digest: int = DIGEST) -> bytes:
+    """Return the first `digest` bytes of SHA-256 of each block, the last one filled up with 0xFF
+    (SPEC 3)."""
     digests = []
     for at in range(0, len(image), BLOCK):
-        digests.append(sha256(image[at : at + BLOCK].ljust(BLOCK, b"\xff")).digest())
+        digests.append(sha256(image[at : at + BLOCK].ljust(BLOCK, b"\xff")).digest()[:digest])
     return b"".join(digests)
 
 
@@ -219,7 +224,7 @@ def prepare_app(repository: Repository, wanted: Wanted, tree: Tree) -> Release:
         todo = f"choose another version, or use --again {wanted.version}"
         raise MpotaError("released already", path, todo)
     app.check_files(tree.files, path)
-    listed = app.file_list(tree.files)
+    listed = app.file_list(tree.files, wanted.digest)
     made = _app_release(repository, wanted, path, app.image(tree.files), listed, tree.custom)
     newest = _newest(repository, wanted)
     if newest and repository.images(wanted.product)[newest].custom["identity"] == made.identity:
@@ -246,7 +251,7 @@ def _app_release(
         "identity": app.identity(listed),
         "blocks": f"{path}/{names.APP_IMAGE}{names.BLOCKS_SUFFIX}",
         "block": app.BLOCK,
-        "digest": app.DIGEST,
+        "digest": wanted.digest,
         **own,
     }
     return Release(path, (Part(names.APP_IMAGE, image, listed, custom),))
@@ -328,6 +333,7 @@ def prepare_again(
         minseq=wanted.minseq,
         mpy=custom.get("mpy"),
         frozen=custom["frozen"],
+        digest=wanted.digest,
     )
     if old:
         return _release(repository, again, path, esp32.parse_image(*stored[0]))
@@ -353,7 +359,9 @@ def _app_again(repository: Repository, wanted: Wanted) -> Release:
             boards.append(board)
     own = {key: image.custom[key] for key in _OWN if key in image.custom}
     data, listed = _stored(repository, image)[0], _stored(repository, blocks)[0]
-    return _app_release(repository, replace(wanted, boards=boards), path, data, listed, own)
+    # Its list is its identity, and stays.
+    again = replace(wanted, boards=boards, digest=image.custom["digest"])
+    return _app_release(repository, again, path, data, listed, own)
 
 
 def _which_app(repository: Repository, wanted: Wanted) -> tuple[str, TargetFile]:
@@ -441,12 +449,12 @@ def _part(
         "frozen": wanted.frozen,
         "blocks": f"{path}/{name}{names.BLOCKS_SUFFIX}",
         "block": BLOCK,
-        "digest": DIGEST,
+        "digest": wanted.digest,
         **own,
     }
     if wanted.mpy is not None:
         custom["mpy"] = wanted.mpy
-    return Part(name, data, block_list(data), custom)
+    return Part(name, data, block_list(data, wanted.digest), custom)
 
 
 def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:
@@ -471,6 +479,7 @@ def publish_release(
     """Store the files, sign the release, and in the solo profile roll it out."""
     role = names.img_role(wanted.product)
     check_no_pending(repository.workspace, role)
+    release, made = packs.add(repository, release, wanted)
     targets = repository.role(role).signed.targets
     for part in release.parts:
         image = TargetFile.from_data(f"{release.path}/{part.name}", part.image, ["sha256"])
@@ -490,9 +499,10 @@ def publish_release(
     dropped = drop_old(repository, wanted.product)
     committed = repository.commit(keyring, now)
     if not committed.is_done:
-        return Released(release, committed, {}, [])
+        return Released(release, committed, {}, [], made)
     rollouts = repository.rollouts()
-    return Released(release, committed, {path: rollouts[path] for path in paths}, dropped)
+    started = {path: rollouts[path] for path in paths}
+    return Released(release, committed, started, dropped, made)
 
 
 def store(workspace: Workspace, target: TargetFile, data: bytes) -> None:

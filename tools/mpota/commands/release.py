@@ -95,13 +95,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     app.add_argument(
         "--firmware-product", metavar="NAME", help="whose firmware (the first of the repository)"
     )
+    saving = parser.add_argument_group("packs")
+    saving.add_argument(
+        "--deltas",
+        metavar="N",
+        type=int,
+        default=3,
+        help="make deltas from the N releases before (%(default)s); -1: no packs at all",
+    )
+    saving.add_argument(
+        "--digest",
+        type=int,
+        choices=(16, 32),
+        default=32,
+        help="bytes of SHA-256 for each block in the signed list (%(default)s); see SPEC, Packs",
+    )
     common.add_share(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, sign nothing")
     common.add_passphrase(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    from mpota import names, release
+    from mpota import names, packs, release
     from mpota.errors import UsageError
     from mpota.repository import Committed, open_repository
     from mpota.workspace import open_workspace
@@ -139,6 +154,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         what += f" {custom['chip']}"
     lines = [f"{'would release' if args.dry_run else 'released'} {what}"]
+    lines += packs.table(done.packs)
     lines += [f"rolled out to {common.audience(c)}: {path}" for path, c in done.rollouts.items()]
     lines += [f"no longer offered: {path}" for path in done.dropped]
     if done.committed.written:
@@ -185,6 +201,8 @@ def _wanted(args: argparse.Namespace, product: str, boards: list[str]) -> releas
         chip=args.chip,
         slot=args.slot_size,
         first=rollout.Change(percent=args.percent, groups=args.group),
+        deltas=args.deltas if args.deltas >= 0 else None,
+        digest=args.digest,
     )
 
 
