@@ -100,7 +100,20 @@ class Partition:
         return start
 
 
+class NVS:
+    """Keeps nothing, as one that is full."""
+
+    def __init__(self, namespace):
+        pass
+
+    def get_i32(self, key, value=None):
+        raise OSError(-0x1102)
+
+    set_i32 = get_i32
+
+
 Chip.Partition = Partition
+Chip.NVS = NVS
 
 
 class Tracing:
