@@ -79,7 +79,10 @@ case $program in
         ;;
     micropython) unix unix64 manifest.py ;;
     micropython32) unix unix32 manifest.py MICROPY_FORCE_32BIT=1 ;;
-    micropython32-frozen) unix unix32-frozen manifest_frozen.py MICROPY_FORCE_32BIT=1 ;;
+    micropython32-frozen)
+        # The machine code of viper is frozen for what runs it.
+        unix unix32-frozen manifest_frozen.py MICROPY_FORCE_32BIT=1 MPY_CROSS_FLAGS=-march=x86
+        ;;
     micropython-usermod)
         unix unix64-usermod manifest.py USER_C_MODULES="$ROOT/lib" ;;
     # The port means its M0 for bytecode alone.
