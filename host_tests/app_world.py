@@ -58,15 +58,24 @@ def write_tree(folder, files):
         file.write_bytes(data)
 
 
+def one_line_changed():
+    """Return {"v0", "v1", "v2"}: 40 files, 200 KB, and each version changes one line of them."""
+    found = {}
+    for name in ("v0", "v1", "v2"):
+        found[name] = world.make_app(marks={5: name})
+        found[name]["main.py"] = b"import application\n\napplication.run()\n"
+    return found
+
+
 def two_releases(folder, files=None, **config):
     """Sign v1, then v2, which is offered. Return the World.
 
-    `folder` then has, besides the repository: v1, v2 as trees; config.json and root.json.
+    `folder` then has, besides the repository: each version as a tree; config.json and root.json.
     """
     files = files or versions()
     made = world.World(folder, 0, app=world.APP)
-    made.release_app("1.0.0", files["v1"])
-    made.release_app("2.0.0", files["v2"])
+    for number, name in enumerate(sorted(files)):
+        made.release_app(f"{number}.0.0" if "v0" in files else f"{number + 1}.0.0", files[name])
     for name, content in files.items():
         write_tree(folder / name, content)
     (folder / "config.json").write_text(json.dumps(made.config(**config)))

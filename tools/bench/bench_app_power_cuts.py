@@ -26,8 +26,8 @@ import app_world  # noqa: E402
 from sim.flash import TEARS  # noqa: E402
 
 SCENARIOS = ("reset", "confirm", "unhealthy", "raise")
-SHARES = 29
-STEP = {"lfs": 97, "fat": 53}
+SHARES = 59
+STEP = {"lfs": 97, "fat": 131}
 
 Job = tuple[Path, str, str, int, int, int]
 
