@@ -7,6 +7,7 @@ comes from the fork and the tag that were named. Real MicroPython then runs it.
 
 import importlib.util
 import io
+import json
 import subprocess
 import threading
 import urllib.error
@@ -129,6 +130,18 @@ def test_from_a_fork_and_a_tag_on_github(repo, board, github, package):
     assert len(github) == len(board.written) + 1
     for path in board.written:
         assert (board.folder / path.lstrip("/")).stat().st_size > 0 or path.endswith("__init__.py")
+
+
+def test_files_of_the_packages_are_in_git(repo):
+    """Compiled files are ignored elsewhere; here a clone has to bring them along."""
+    if not (repo / ".git").exists():
+        return  # an unpacked archive of the repository: what is there came with it
+    command = ["git", "-C", str(repo), "ls-files"]
+    tracked = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    for package in PACKAGES:
+        folder = repo / package
+        for _, source in json.loads((folder / "package.json").read_text())["urls"]:
+            assert (folder / source).relative_to(repo).as_posix() in tracked
 
 
 def test_native_verifier_is_found_beside_the_library(repo, board, micropython):
