@@ -12,6 +12,9 @@ server is OpenSSL; what differs is its certificate. Bytes:
     tls_heap_steady     while a body is read; all servers alike
     tls_heap_largest    largest piece, which a heap in use may not have any more
     tls_heap_esp32      most at one time on an ESP32, P-256
+    heap_min_install_tls_kb  the smallest heap, in KB, for check and install over TLS if TLS lives
+                        in it too, as on a Pico W, and the server has one P-256 certificate; as
+                        heap_min_install_kb in bench_install.py
 
 The buffers are there for the whole connection, whatever the size of the records is, and so is what
 the chain of certificates takes to be checked, for a while: a P-256 key under a P-256 root of one's
@@ -23,6 +26,7 @@ own is the smallest. Neither board speaks TLS 1.3.
 import contextlib
 import datetime
 import hashlib
+import os
 import socket
 import ssl
 import subprocess
@@ -32,10 +36,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import bench_install  # and with it the paths of world and sim
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
+
+import world
+from sim import image
 
 REPO = Path(__file__).resolve().parent.parent.parent
 MICROPYTHON = REPO / "build" / "src" / "micropython"
@@ -56,6 +64,18 @@ class Board:
     align: int
     overhead: int
 
+
+# MicroPython for this computer whose TLS takes its memory from MicroPython's heap, as on boards.
+IN_HEAP = """\
+#define MICROPY_MBEDTLS_CONFIG_BARE_METAL (1)
+#define MBEDTLS_CIPHER_MODE_CTR
+#define MBEDTLS_TIMING_C
+#include "extmod/mbedtls/mbedtls_config_common.h"
+#undef MBEDTLS_ENTROPY_HARDWARE_ALT
+#undef MBEDTLS_NO_PLATFORM_ENTROPY
+"""
+
+HEAP_KB = range(72, 200, 4)  # where the smallest heap is looked for
 
 RP2 = Board("rp2", (), 16, 8)
 ESP32 = Board("esp32", ESP32_ADDS, 4, 8)
@@ -190,6 +210,56 @@ def measure(
     return found
 
 
+def _micropython() -> Path:
+    """Build micropython32-frozen anew, but for where its TLS takes memory from."""
+    folder = BUILD / "unix"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.h"
+    if not config.exists() or config.read_text() != IN_HEAP:
+        config.write_text(IN_HEAP)
+    program = folder / "objects" / "micropython"
+    command = [
+        *("make", "-s", "-C", str(MICROPYTHON / "ports/unix"), f"-j{os.cpu_count()}"),
+        *("VARIANT=standard", "MICROPY_PY_FFI=0", "MICROPY_PY_BTREE=0", "MICROPY_SSL_MBEDTLS=1"),
+        *("MICROPY_FORCE_32BIT=1", "MPY_CROSS_FLAGS=-march=x86"),
+        "CFLAGS_EXTRA=-Wno-error -DMICROPY_TRACKED_ALLOC=1",
+        f'MBEDTLS_CONFIG_FILE=\\"{config}\\"',
+        f"FROZEN_MANIFEST={REPO / 'tools/setup/manifest_frozen.py'}",
+        f"BUILD={program.parent}",
+    ]
+    environment = {name: os.environ[name] for name in os.environ if not name.startswith("MAKE")}
+    environment.pop("MFLAGS", None)
+    environment["MICROPY_MPYCROSS"] = str(REPO / "build/bin/mpy-cross")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr)
+    return program
+
+
+def _smallest_heap() -> int:
+    """Return the first of three heaps in a row, each 4 KB larger, in which an update ends well."""
+    program = str(_micropython())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        script = [(bench_install.DEVICES / "install_device.py", "install_device.py")]
+        path = (bench_install._compile(script, folder / "script"),)
+        made = world.World(folder / "world", bench_install.SLOT)
+        content = image.build(length=bench_install.SMALL, version="new")
+        made.release("1.0.0", content, frozen=True)
+        with bench_install._served(folder / "web", made) as server:
+            device = bench_install.Device(folder / "device", made, server.https, server.ca)
+            good = 0
+            for size in HEAP_KB:
+                device.refresh()
+                done = bench_install.run(
+                    program, "install_device", device.folder, heap=f"{size}k", path=path
+                )
+                good = good + 1 if done.stdout == "ready\n" else 0
+                if good == 3:
+                    return size - 2 * HEAP_KB.step
+    raise RuntimeError(f"no heap is large enough: {done.stdout}{done.stderr}")
+
+
 SERVERS = {
     "P-256, root only": ["p256", "p256"],
     "P-256, one intermediate": ["p256", "p256", "p256"],
@@ -211,6 +281,7 @@ def figures() -> dict[str, float]:
         "tls_heap_steady": ecdsa["reading"],
         "tls_heap_largest": ecdsa["largest"],
         "tls_heap_esp32": measure(ESP32, SERVERS["P-256, root only"])["handshake"],
+        "heap_min_install_tls_kb": _smallest_heap(),
     }
 
 
