@@ -17,7 +17,8 @@ from sim.supervisor import Supervisor
 from world import World
 
 DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/DESIGN.md", "docs/SPEC.md", "docs/THREATS.md",
-             "docs/PORTING.md", "docs/CLI.md", "docs/API.md", "docs/SERVERS.md")  # fmt: skip
+             "docs/PORTING.md", "docs/CLI.md", "docs/API.md", "docs/SERVERS.md",
+             "examples/README.md")  # fmt: skip
 
 
 def code(text, language):
