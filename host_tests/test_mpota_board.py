@@ -197,13 +197,16 @@ class Hostile:
     def _run(self):
         line, _ = self.server.accept()
         try:
+            for asked, answer in (
+                (b"\r\x01", b"raw REPL; CTRL-B to exit\r\n>"),
+                (b"\r\x01", b"raw REPL; CTRL-B to exit\r\n>"),
+                (b"\x05A\x01", b"R\x00"),
+            ):
+                heard = b""
+                while asked not in heard:
+                    heard += line.recv(100)
+                line.sendall(answer)
             heard = b""
-            while b"\x01" not in heard:
-                heard += line.recv(100)
-            line.sendall(b"raw REPL; CTRL-B to exit\r\n>")
-            while b"\x05A\x01" not in heard:
-                heard += line.recv(100)
-            line.sendall(b"R\x00")
             while not heard.endswith(b"\x04"):
                 heard += line.recv(1000)
             for piece in self._then:

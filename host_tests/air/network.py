@@ -76,6 +76,10 @@ class WLAN:
         if _radio.ends == "raises":
             raise OSError("Wifi Internal State Error")
 
+    def disconnect(self):
+        _must(_radio.active, "disconnect before active")
+        _radio.ends = None
+
     def isconnected(self):
         return _radio.status() == _GOT_IP
 

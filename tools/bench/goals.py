@@ -28,6 +28,7 @@ GOALS = {
     "app_powercut_lives": Goal(1000, most=False),
     "app_powercut_lost": Goal(0),
     "app_wire_ratio": Goal(0.1),
+    "first_update_commands": Goal(5),
     "boot_bytes": Goal(8192),
     "rp2_powercut_lives": Goal(500, most=False),
     "rp2_powercut_lost": Goal(0),
@@ -37,6 +38,12 @@ GOALS = {
     "erases_per_block": Goal(1),
     "heap_min_install_kb": Goal(64, 56),
     "mpy_bytes_esp32": Goal(28_000, 22_000),
+    # Packs, everything counted (bench_delta).
+    "delta_vs_bsdiff": Goal(0.70),
+    "delta_vs_heatshrink": Goal(0.60),
+    "delta_relink_ratio": Goal(0.008),
+    "delta_small_ratio": Goal(0.012),
+    "pack_ratio": Goal(0.74),
     # Packs on a device (bench_pack, bench_pack_power_cuts).
     "delta_extra_heap_kb": Goal(14),
     "delta_decode_vs_flash": Goal(1),

@@ -45,6 +45,7 @@ _PATIENCE_S = 10.0  # between two bytes: flash may be busy that long, a garbage 
 _BUSY = "the port is busy"
 _BUSY_S = 3.0  # systems look at a port that has just been plugged in
 _ENTER_S = 3.0  # for the raw REPL to answer
+_QUIET_S = 0.1
 _ANSWER_MAX = 256 << 10  # bytes that one snippet may answer
 _TRACE_MAX = 160  # characters of a board's traceback that are shown
 _PIECE = 1024  # bytes of a file in one snippet: as source it takes 1.4 KB of the board's heap
@@ -198,11 +199,16 @@ class _Line:
     def write(self, data: bytes) -> None:
         self._port.write(data)
 
-    def drop_input(self) -> None:
-        self.wait()
-        while self._input:
-            self._input.clear()
+    def drop_input(self, quiet_s: float = 0.0) -> None:
+        """Drop what comes, until nothing came for a moment, or for so long."""
+        heard = time.monotonic()
+        while True:
             self.wait()
+            if self._input:
+                self._input.clear()
+                heard = time.monotonic()
+            elif time.monotonic() >= heard + quiet_s:
+                return
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
@@ -262,10 +268,13 @@ class _Transport(SerialTransport):  # type: ignore[misc]
         self.serial = _Intercept(self.line, _Served(self.line, folder))
 
     def unserve(self) -> None:
-        if self.mounted:
-            self.exec(f"import os\nos.umount({MOUNT!r})")
-            self.mounted = False
-            self.serial = self.line
+        self.exec(f"import os\nos.umount({MOUNT!r})")
+        self.stop_serving()
+
+    def stop_serving(self) -> None:
+        self.mounted = False
+        self.serial.close()
+        self.serial = self.line
 
 
 class _Intercept:
@@ -290,6 +299,9 @@ class _Intercept:
 
     def write(self, data: bytes) -> None:
         self._line.write(data)
+
+    def close(self) -> None:
+        self._served.close()
 
     def _take(self) -> None:
         byte = self._line.read(1)
@@ -448,13 +460,19 @@ class Board:
                 line.write(b"\r\x03\x03")
                 line.drop_input()
                 try:
-                    with contextlib.redirect_stdout(io.StringIO()):
-                        self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
+                    self._enter()
+                    # A board that was busy answers everything now, one prompt after the other.
+                    line.drop_input(_QUIET_S)
+                    self._enter()
                     return
                 except TransportError:
                     continue
         todo = "is MicroPython on it? Press its reset button and try again at once"
         raise BoardError("the board does not answer", self.name, todo)
+
+    def _enter(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_ENTER_S)
 
     def soft_reset(self) -> None:
         """Start Python anew: boot.py runs, main.py does not; the heap is whole again."""
@@ -614,9 +632,15 @@ class Board:
             self._transport.serve(folder)
         try:
             yield MOUNT
-        finally:
+        except Raised:
             with contextlib.suppress(MpotaError), self._edge():
                 self._transport.unserve()
+            raise
+        except BaseException:
+            self._transport.stop_serving()  # who waits for an answer would be served on
+            raise
+        with self._edge():
+            self._transport.unserve()
 
 
 # Device code. One-letter names and single blanks: it is sent each time.

@@ -51,6 +51,8 @@ _OTADATA = {
     4: "given up",
     0xFFFFFFFF: "undefined",
 }
+# For an application that is beyond its own help: a tree without its list is written anew.
+_ANEW = "mpota push; if that fails: mpremote rm :/ota-app/a/.ota-list, then mpota provision"
 _TREE_STATES = {"N": "is tried at the next reset", "P": "is on trial", "V": "is kept"}
 
 
@@ -645,7 +647,8 @@ def _about_library(report: Report, board: Board, config: dict[str, Any]) -> None
         answer = board.ask(_STATUS, patience_s=60)
     except Raised as error:
         if config:
-            report.wrong(f"ota cannot be loaded: {error.last}", "run mpota provision again")
+            todo = _ANEW if config.get("app") else "run mpota provision again"
+            report.wrong(f"ota cannot be loaded: {error.last}", todo)
         return
     if not isinstance(answer, tuple) or len(answer) != 3:
         report.wrong("ota answers nonsense", "run mpota provision again")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "mpota provision --app panel --app-folder ./app --wifi workshop"
 WIFI_ENV = "MPOTA_WIFI_PASSWORD"
+_NTP = "pool.ntp.org"
 _TRIAL_S = 300  # time for an application to come up and prove itself
 
 
@@ -72,7 +73,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca", metavar="FILE", type=Path, help="CA of the server, PEM or DER (development CA)"
     )
-    parser.add_argument("--ntp", metavar="HOST", help="time server to ask (none)")
+    parser.add_argument(
+        "--ntp",
+        metavar="HOST",
+        help="time server that it asks, or none (at a cable pool.ntp.org: after a power cut most"
+        " boards do not know the time, and TLS has to)",
+    )
     parser.add_argument(
         "--group", metavar="NAME", action="append", default=[], help="group; repeatable"
     )
@@ -198,7 +204,7 @@ def _provision(
             trial_s=args.trial,
             mpy=_compiles(args, found),
             frozen=frozen,
-            ntp=args.ntp,
+            ntp=_ntp(args, found),
             wifi=wifi,
             tree=_tree(args, kind, found, frozen) if app_product else {},
             arch=kind.arch if found else "",
@@ -243,6 +249,8 @@ def _provision(
         "dry_run": args.dry_run,
     }
     where = " ".join(str(url) for url in urls) or "nothing that can be read"
+    if config.get("ntp"):
+        where += f", asks {config['ntp']} for the time"
     lines = [f"{place.name}: {verb} {count} files, looks at {where}"]
     if found:
         lines = [*_about(found), *lines]
@@ -290,6 +298,12 @@ def _products(
     if app is not None or args.app_folder is not None:
         app = workspace.product(app, "app")
     return product and workspace.product(product, "firmware"), app
+
+
+def _ntp(args: argparse.Namespace, found: Found | None) -> str | None:
+    """Return the time server, which is told to the user."""
+    default = _NTP if found is not None and found.network else None
+    return default if args.ntp is None else None if args.ntp == "none" else str(args.ntp)
 
 
 def _compiles(args: argparse.Namespace, found: Found | None) -> bool:
@@ -359,7 +373,7 @@ def _given(args: argparse.Namespace) -> list[str]:
         "board": args.board,
         "channel": args.channel != common.CHANNEL,
         "urls": args.url,
-        "ntp": args.ntp,
+        "ntp": args.ntp is not None and args.ntp != "none",
         "groups": args.group,
         "trial_s": args.trial != _TRIAL_S,
     }
