@@ -3,6 +3,7 @@
 
 import json
 import re
+import shutil
 import threading
 from contextlib import ExitStack
 from functools import partial
@@ -10,15 +11,24 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+import app_world
+from mpota import library
 from sim import image, table
 from sim.chip import Board
 from sim.flash import Flash
 from sim.supervisor import Supervisor
 from world import World
 
-DOCUMENTS = ("README.md", "CHANGELOG.md", "docs/DESIGN.md", "docs/SPEC.md", "docs/THREATS.md",
-             "docs/PORTING.md", "docs/CLI.md", "docs/API.md", "docs/SERVERS.md",
-             "examples/README.md")  # fmt: skip
+DOCUMENTS = (
+    "README.md",
+    "CHANGELOG.md",
+    *(f"docs/{name}.md" for name in ("DESIGN", "SPEC", "THREATS", "PORTING", "CLI", "SERVERS")),
+    "docs/API.md",
+    *(f"boards/{name}/README.md" for name in ("app", "esp32", "rp2040")),
+    "examples/README.md",
+    "examples/board_template/README.md",
+    "lib/ed25519/README.md",
+)
 
 
 def code(text, language):
@@ -29,7 +39,7 @@ def code(text, language):
 def test_files_that_are_named_exist(repo, name):
     text = (repo / name).read_text()
     folder = (repo / name).parent
-    for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+    for link in re.findall(r"\]\(\s*(?!https?:)([^)#]+)\)", text):
         assert (folder / link).exists(), link
     for path in re.findall(r"`((?:host_tests|lib|boards|tools|examples)/[\w./-]+)`", text):
         assert (repo / path).exists(), path
@@ -82,26 +92,36 @@ def serve():
         yield start
 
 
-def test_example_of_the_readme_runs(repo, micropython, tmp_path, serve):
-    """Both files as printed, on a device that runs what is released."""
-    boot, main = code((repo / "README.md").read_text(), "python")
-    app = "import asyncio\nasync def run(works):\n    print('at work')\n    works.set()\n"
-    app += "    await asyncio.sleep(99)\n"
-    running = image.build(modules={"boot.py": boot, "main.py": main, "app.py": app})
-    world = World(tmp_path / "repo", 0x10000)
-    world.release("1.0.0", running)
-    config = json.dumps(world.config([serve(world.repository)]))
-    provision = "import os\nos.mkdir('/ota-state')\n"
-    for name, content in (("config.json", config.encode()), ("root.json", world.root)):
-        provision += f"with open('/ota-state/{name}', 'wb') as f: f.write({content!r})\n"
+def test_readme_prints_what_starts_applications(repo):
+    boot = code((repo / "README.md").read_text(), "python")[1]
+    file = (repo / "boards" / "app" / "boot.py").read_text()
+    assert boot == file.partition("\n")[2]
 
+
+def test_example_of_the_readme_runs(repo, micropython, run_micropython, tmp_path, serve):
+    """As printed, in a tree of a board with stock firmware that runs what is released."""
+    text = (repo / "README.md").read_text()
+    work = "import asyncio\nasync def run(works):\n    print('at work')\n    works.set()\n"
+    work += "    await asyncio.sleep(99)\n"
+    files = {f"lib/{n}": p.read_bytes() for n, p in library.sources(esp32=False).items()}
+    files["main.py"], files["app.py"] = code(text, "python")[0].encode(), work.encode()
+    world = World(tmp_path / "repo", 0, app="display")
+    world.release_app("1.0.0", files)
+
+    content = tmp_path / "content"
+    app_world.write_tree(content / "ota-app" / "a", files)
+    (content / "boot.py").write_text(code(text, "python")[1])
+    shutil.copy(repo / "boards" / "app" / "main.py", content)
+    (content / "ota-state").mkdir()
+    config = world.config([serve(world.repository)])
+    (content / "ota-state" / "config.json").write_text(json.dumps(config))
+    (content / "ota-state" / "root.json").write_bytes(world.root)
     flash = tmp_path / "flash"
-    board = Board(Flash(table.SMALL_SIZE, str(flash)))
-    board.format(table.SMALL, image.build(modules={"main.py": provision}))
-    device = Supervisor(
-        flash, micropython=micropython, frozen=[repo / "lib", repo / "boards" / "esp32"]
-    )
-    assert device.boot().kind == "idle"
-    board.put("ota_0", running)
+    rows = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
+    Board(Flash(0x300000, str(flash))).format(rows, image.build())
+    done = run_micropython(micropython, "host_tests/mp/fill_flash.py", flash, content)
+    assert done.returncode == 0, done.stderr
+
+    device = Supervisor(flash, micropython=micropython)
     outcome = device.boot(kill_when=lambda line: "up to date" in line or "Error" in line)
     assert outcome.lines == ["at work", "up to date"]
