@@ -17,9 +17,10 @@ from mpota import board, cli, clidoc, devtls
 from mpota.commands import common
 from mpota.errors import EXIT_CODES
 from mpota.repository import open_repository
-from mpota.workspace import open_workspace
+from mpota.workspace import Board, open_workspace
 from mpota_world import (
     BOARD,
+    BOARDS,
     DAY,
     NOW,
     ROLLOUT,
@@ -35,7 +36,8 @@ from sim import image, table
 
 @pytest.fixture(scope="module")
 def first(tmp_path_factory):
-    workspace = make(tmp_path_factory.mktemp("first") / "r")
+    boards = {**BOARDS, BOARD: Board("esp32", 0x180000)}  # slots of the board on the desk
+    workspace = make(tmp_path_factory.mktemp("first") / "r", boards=boards)
     make_release(workspace, "1")
     return workspace
 
