@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 import servers
+from mpota.publish import publish
+from mpota.repository import open_repository
 from sim import image, table
 from sim.chip import Board
 from sim.flash import Flash
@@ -66,16 +68,17 @@ def shelf(tmp_path, micropython, repo):
     handler = type("Handler", (Slow,), {"folder": tmp_path / "repo" / "repository"})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield Shelf(tmp_path, micropython, repo, f"http://127.0.0.1:{server.server_port}/")
+        yield Shelf(tmp_path, micropython, repo, server)
         server.shutdown()
 
 
 class Shelf:
-    def __init__(self, folder, micropython, repo, url):
+    def __init__(self, folder, micropython, repo, server):
         self._folder = folder
         self._micropython = micropython
         self._repo = repo
-        self._url = url
+        self.url = f"http://127.0.0.1:{server.server_port}/"
+        self.handler = server.RequestHandlerClass
         self.world = World(folder / "repo", SLOT)
         self._board = Board(Flash(table.SMALL_SIZE, str(folder / "flash")))
         self._files = {}
@@ -103,7 +106,7 @@ class Shelf:
         first = self.image("1.0.0")
         self.world.release("1.0.0", first)
         files = {
-            "config.json": json.dumps(self.world.config([self._url])).encode(),
+            "config.json": json.dumps(self.world.config([self.url])).encode(),
             "root.json": self.world.root,
             "wifi.json": json.dumps({"ssid": "ssid", "password": "password"}).encode(),
         }
@@ -158,6 +161,21 @@ def test_minimal_gives_up_a_bad_release(shelf):
     assert outcome.kind == "reset" and outcome.lines == ["this is 2.0.0"]
     outcome = device.boot(timeout=20, kill_when=until("not offered"))
     seen(outcome, "this is 1.0.0", "not offered: rejected")
+
+
+def test_minimal_from_a_server_without_folders(shelf, tmp_path):
+    """As on GitHub Releases: what `publish --flat` writes is what a #flat base URL asks for."""
+    shelf.url += "#flat"
+    flat = tmp_path / "repo" / "flat"
+    shelf.handler.folder = flat
+    device = shelf.take("minimal")
+    shelf.release("2.0.0")
+    publish(open_repository(shelf.world.workspace), flat, flat=True)
+    assert not [path for path in flat.iterdir() if path.is_dir()]
+    outcome = device.boot(timeout=20)
+    assert outcome.kind == "reset"
+    seen(outcome, "this is 1.0.0", "ready")
+    seen(device.boot(timeout=20, kill_when=until("up to date")), "this is 2.0.0")
 
 
 def ask(port):
