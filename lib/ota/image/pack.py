@@ -268,14 +268,14 @@ class Pack:
         if not 0 <= old <= self._old - count:
             raise ImageError("copy outside the old image", old)
         if not self._arch:
-            self._read(old, out[pos : pos + count])
+            self._copy_plain(old, out, pos, count)
             return
         # Consecutive copies are of one segment mostly.
         low, high, a, code = self._was
         if not low <= old < high:
             self._was = low, high, a, code = _segment(self._olds, old)
         if code < 0:
-            self._read(old, out[pos : pos + count])
+            self._copy_plain(old, out, pos, count)
             return
         low, high, b, _ = self._now
         if not low <= new < high:
@@ -307,6 +307,17 @@ class Pack:
                 xtensa(part, window, old - begin, a + begin, b + begin, code, self._map)
             pos += count
             old += count
+
+    def _copy_plain(self, old, out, pos, count):
+        if count > _WINDOW // 4:
+            self._read(old, out[pos : pos + count])
+            return
+        # The next short one is near, mostly.
+        if old < self._from or old + count > self._to:
+            begin = old & ~3
+            self._load(begin, min(self._old, begin + _WINDOW))
+        old -= self._from
+        out[pos : pos + count] = self._window[old : old + count]
 
     def _load(self, begin, end):
         """Have these bytes of the old image in the window."""
