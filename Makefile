@@ -189,7 +189,7 @@ size-update: setup ## write today's sizes to size.csv
 	$(VENV)/python tools/bench/run.py --only size --update-size
 
 .PHONY: bench
-bench: chips $(BIN)/micropython32-frozen $(PLAIN) ## every figure of the project, into build/bench.json
+bench: chips $(BIN)/micropython32-frozen build/rp2040/test-newer/firmware-b.bin $(PLAIN) ## every figure of the project, into build/bench.json
 	$(VENV)/python tools/bench/run.py $(ARGS)
 
 .PHONY: demo
