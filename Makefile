@@ -129,7 +129,7 @@ bootloader: build/.rp2 build/.chips ## build the RP2040's bootloader into boards
 .PHONY: chips
 chips: setup ## get and build what tests on emulated chips need besides
 chips: $(CHIPS) $(BIN)/micropython-usermod $(MODULES) build/.rp2 build/.node
-chips: build/rp2040/test/firmware-b.bin
+chips: build/rp2040/test/firmware-b.bin build/rp2040/stock/firmware.bin
 
 .PHONY: lock
 lock: build/venv/.stamp ## choose the newest Python packages and write requirements.lock
