@@ -23,7 +23,12 @@ NEEDED = (
         f"natmod/{architecture}/ota_ed25519.mpy"
         for architecture in ("x64", "armv6m", "armv7m", "armv7emsp", "rv32imc", "xtensawin")
     ),
-    *("clang/clang", "node_modules/rp2040js", "rp2040/test/firmware-b.bin", "rp2040/stock/firmware.bin"),
+    *(
+        "clang/clang",
+        "node_modules/rp2040js",
+        "rp2040/test/firmware-b.bin",
+        "rp2040/stock/firmware.bin",
+    ),
 )
 
 # What `import` finds in a MicroPython of the tests, first to last; relative to the root, where
