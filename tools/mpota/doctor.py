@@ -644,7 +644,8 @@ def _about_scripts(
 def _about_library(report: Report, board: Board, config: dict[str, Any]) -> None:
     """What `ota` on the board says itself, if it can be loaded."""
     try:
-        answer = board.ask(_STATUS, patience_s=60)
+        status = "ota.status()" if report.found.network else _STATUS_WITHOUT_NETWORK
+        answer = board.ask(_STATUS.replace("@", status), patience_s=60)
     except Raised as error:
         if config:
             todo = _ANEW if config.get("app") else "run mpota provision again"
@@ -677,11 +678,15 @@ def _about_library(report: Report, board: Board, config: dict[str, Any]) -> None
         report.note(f"this computer has ota {ota.__version__}", "a new release brings it along")
 
 
+_STATUS_WITHOUT_NETWORK = (
+    "ota.Updater.from_config(fetcher=__import__('ota.adapters.folder',None,None,('x',))"
+    ".Folder('/')).status()"
+)
 _STATUS = """
 import gc
 gc.collect()
 import ota
-try: s,e=ota.status(),None
+try: s,e=@,None
 except Exception as x: s,e=None,type(x).__name__+' '+' '.join([str(a)[:80] for a in x.args])
 if s: s={k:s[k] for k in s if type(s[k]) in (str,int,bool,type(None))}
 tell((ota.__version__,s,e))

@@ -34,7 +34,7 @@ def _run():
  u=ota.Updater.from_config(log=_l,fetcher=Folder(@))
  e=asyncio.run(u.update(progress=_p))
  o=e.offer
- return e.kind,[str(r)[:200] for r in e.reason],o and o.version,e.product
+ return e.kind,[str(r)[:200] for r in e.reason],o and o.version,getattr(e,'product',None)
 try: tell(_run())
 except ota.OtaError as e: tell((type(e).__name__,[str(a)[:200] for a in e.args],None,None))
 """.replace("@", repr(MOUNT))

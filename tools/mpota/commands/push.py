@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     if not done.ready:
         lines = [f"{there.name}: up to date"]
     else:
-        what = f"{done.product} {done.version}"
+        what = f"{done.product or ''} {done.version}".strip()
         then = "it was reset and tries it now" if ready else "its next reset tries it"
         lines = [f"{there.name}: has {what}, {done.blocks} blocks were written; {then}"]
     common.show(args, facts, lines)
