@@ -31,6 +31,7 @@ every_target() {
     has make || want make
     has patch || want patch
     has xz || want xz-utils
+    PATH=$PATH:/usr/sbin has nginx || want nginx-light    # the server that tests speak to
     "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     if [ -z "${MICROPYTHON:-}" ] && [ -z "${MPY_DIR:-}" ]; then
         has dpkg-source || want dpkg-dev
