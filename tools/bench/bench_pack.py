@@ -117,8 +117,12 @@ def _decode() -> dict[str, float]:
 
 def _in_esp32(firmware: bytes, version: str) -> tuple[bytes, Layout]:
     """Return an image that holds the firmware, and its layout as that firmware's."""
-    made = image.build(version=version, modules={_DATA: firmware})
-    at = made.index(firmware)
+    # References are looked for at offsets that are multiples of 4.
+    for pad in range(4):
+        made = image.build(version=version, modules={_DATA + "x" * pad: firmware})
+        at = made.index(firmware)
+        if at % 4 == 0:
+            break
     return made, Layout(form.ARCH_THUMB, (form.Segment(at, XIP + 0x8000, True),))
 
 
@@ -145,8 +149,8 @@ def _install() -> dict[str, float]:
         )
         for kind, deltas in (("raw", None), ("delta", 1)):
             made = world.World(folder / kind, bench_install.SLOT)
-            made.release("1.0.0", old)
-            released = made.release("2.0.0", new, deltas=deltas)
+            made.release("1.0.0", old, frozen=True)
+            released = made.release("2.0.0", new, deltas=deltas, frozen=True)
             if deltas:
                 _put_pack(made, released, old, new, was, now)
             with bench_install._served(folder / f"web_{kind}", made) as server:

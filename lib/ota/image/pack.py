@@ -200,7 +200,10 @@ class Pack:
                     raise ImageError("no literals left")
                 old = start + pos + reps[0]
                 if differences and 0 <= old <= self._old - count:
-                    self._add(old, out, pos, literal, count)
+                    if self._from <= old and old + count <= self._to:
+                        add(out, pos, literal, self._window, old - self._from, count)
+                    else:
+                        self._add(old, out, pos, literal, count)
                 elif literal > pos:
                     move(out, pos, literal, count)
                 pos += count
@@ -286,15 +289,21 @@ class Pack:
         while pos < stop:
             if self._arch == _THUMB:
                 # With what references reach over the edges of this part.
-                count = min(stop - pos, _WINDOW - 12)
-                begin = max(0, old - 3 & ~3)
-                end = min(self._old, old + count + 6 & ~3)
+                if count > _WINDOW - 12:
+                    count = _WINDOW - 12
+                begin = old - 3 & ~3 if old > 3 else 0
+                end = old + count + 6 & ~3
+                if end > self._old:
+                    end = self._old
                 at = self._from
                 if begin < at or end > self._to:
                     at = begin
                     self._load(at, min(self._old, at + _WINDOW))
-                where = pos, count, begin - at, end - at, old - begin
-                thumb(out, self._window, where, a + begin, b + begin, code, self._map)
+                a_at, b_at = a + begin, b + begin
+                skip = old - begin
+                begin -= at
+                end -= at
+                thumb(out, pos, count, self._window, begin, end, skip, a_at, b_at, code, self._map)
             else:
                 begin = old & ~(_WINDOW - 1)
                 end = min(self._old, begin + _WINDOW)
@@ -307,6 +316,7 @@ class Pack:
                 xtensa(part, window, old - begin, a + begin, b + begin, code, self._map)
             pos += count
             old += count
+            count = stop - pos
 
     def _copy_plain(self, old, out, pos, count):
         if count > _WINDOW // 4:

@@ -16,18 +16,17 @@ def add(out, to, literal, old, start, count):
         out[to + i] = out[literal + i] + old[start + i] & 0xFF
 
 
-def thumb(out, window, where, a, b, code, map):
-    """Copy a piece of the old image, with its references for another place (SPEC, Packs).
+def thumb(out, pos, count, window, begin, end, skip, a, b, code, map):
+    """Copy `count` bytes to `pos`, with their references for another place (SPEC, Packs).
 
     window  bytes of the old image, and as many more to work in
-    where   pos and count in `out`; begin, end in the window, that is what the copy's references
-            reach over, an offset of the old image that is a multiple of 4 first; what of it to
-            skip
+    begin   of what the copy's references reach over, and its end, in the window: at an offset of
+            the old image that is a multiple of 4
+    skip    how far into that the copy begins
     a, b    address of that first one in the old and in the new image
     code    not 0: instructions are among them
     map     the least and the greatest address that is elsewhere, then addresses and shifts
     """
-    pos, count, begin, end, skip = where
     piece = window[begin:end]
     end = len(piece) - 3
     least, most = map[0] >> 24, map[1] >> 24
