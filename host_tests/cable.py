@@ -25,7 +25,7 @@ from sim.flash import Flash
 
 _DEVICE = Path(__file__).with_name("sim") / "device.py"
 _CAUSES = {10: 2, 12: 2, 13: 4, 15: 5}  # exit status -> machine.reset_cause() of the next life
-_CUT = 11
+_INTERRUPT_S = 0.1
 
 STOCK = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
 
@@ -197,6 +197,7 @@ class _Life:
         self.bitten = False
         self.running = None
         self.started = False
+        self.interrupted = 0.0
         self.interrupt = 3  # the byte that raises KeyboardInterrupt
         self.clock = None
 
@@ -256,7 +257,10 @@ class _Life:
                 self._desk._hang_up()
             return
         if self.interrupt == 3 and b"\x03" in data:
-            self._process.send_signal(signal.SIGINT)
+            # The unix port ends at a second one that comes before the first has been raised.
+            if time.monotonic() > self.interrupted + _INTERRUPT_S:
+                self.interrupted = time.monotonic()
+                self._process.send_signal(signal.SIGINT)
             data = data[data.rindex(b"\x03") + 1 :]
         self._waiting += data
         self._feed()

@@ -183,8 +183,12 @@ def _start(board, flash, options, report):
             _run(rom, "main.py", scope)
     except KeyboardInterrupt:  # between the two
         pass
-    if repl:
-        Repl(scope, repl == "raw").serve()
+    while repl:
+        try:
+            Repl(scope, repl == "raw").serve()
+            break
+        except KeyboardInterrupt:  # before it listens
+            pass
 
 
 def main(argv):
