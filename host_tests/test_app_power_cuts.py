@@ -90,3 +90,11 @@ def test_the_sweep_sees_a_tree_that_is_not_whole(sweep, folder, repo, tmp_path):
     (tmp_path / "boot.py").write_text(text)
     figures = sweep(tmp_path, "fat", "confirm", shares=19)
     assert figures["lost"]
+
+
+def test_record_is_written_though_its_folder_has_names_that_are_none(sweep, folder):
+    """A folder of FAT that was growing when the power failed: listing /ota-state raised."""
+    tears = ("before", "after")
+    figures = sweep(folder, "fat", "confirm", second=131, share=28, tears=tears)
+    assert figures["lost"] == []
+    assert figures["seconds"]

@@ -36,10 +36,13 @@ def save(content):
     """Write the other one of the two files; return whether the record reads back."""
     seq, number, _ = load()
     data = pack("<4sII2s", b"OTA1", (seq + 1) & 0xFFFFFFFF, 2, content.encode())
-    name = "tree.%d" % (1 - number)
+    name = "/ota-state/tree.%d" % (1 - number)
     try:
-        mode = "r+b" if name in os.listdir("/ota-state") else "wb"
-        with open("/ota-state/" + name, mode) as file:
+        try:
+            file = open(name, "r+b")
+        except OSError:
+            file = open(name, "wb")
+        with file:
             file.write(data + pack("<I", crc32(data)))
     except OSError as error:
         sys.print_exception(error)

@@ -192,6 +192,8 @@ class Tree:
             return function(*args)
         except OSError as error:
             raise StoreError("file system", self.letter, error.errno)
+        except UnicodeError:  # a folder of FAT that was growing when the power failed
+            raise StoreError("folder with names that are none", self.letter)
 
 
 class Boot:
