@@ -10,7 +10,7 @@ delta_vs_bsdiff         the same against bsdiff (bz2) of the whole image
 delta_vs_heatshrink     against detools with heatshrink, which decodes in constant memory
 delta_other_slot_bytes  the same to the image for the other slot, which is what a device does
 delta_relink_ratio      one release from slot A to slot B, against the image
-delta_small_ratio       one frozen module of 6 KB added, against the image
+delta_small_ratio       one frozen module of 4 KB added, against the image
 delta_change_bytes      one function of it changed
 delta_app_ratio         an application of 200 KB, its files those of two MicroPython releases
 pack_ratio              a full install by the compressed pack against the image
