@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,7 @@ def _install(boot: Any, image: bytes) -> None:
     """In place of rp2_power_cuts._install: every block comes out of a delta's record."""
     length = struct.unpack_from("<I", _running(boot, 32), 12)[0] + 4096
     old = _running(boot, min(length, boot.running.size))
-    layout = layout_of(image, "rp2040")
-    data = encode(
-        old, image, blocks_of(len(image)), was=layout_of(old, "rp2040"), now=layout, base=BASE
-    )
+    data = _delta(old, image)
     blocks = BlockList(BytesIO(block_list(image)), len(image), SECTOR)
     buf = memoryview(bytearray(SECTOR))
     pack = Pack(BytesIO(data), blocks, buf, OldSlot(boot.running), BASE)
@@ -88,6 +86,12 @@ def _install(boot: Any, image: bytes) -> None:
             buf[: max(0, len(record) - 1)] = record[1:]
             pack.build(block, buf, *((record[0], len(record) - 1) if record else ()))
             install.put(block)
+
+
+@cache
+def _delta(old: bytes, new: bytes) -> bytes:
+    was, now = layout_of(old, "rp2040"), layout_of(new, "rp2040")
+    return encode(old, new, blocks_of(len(new)), was=was, now=now, base=BASE)
 
 
 def _running(boot: Any, length: int) -> bytes:
