@@ -16,7 +16,7 @@ import ota.trial as trial
 import world as worlds
 from in_process import Device, build, clone
 from mpota.repository import open_repository
-from ota.errors import ImageError, StateError, TrustError
+from ota.errors import FetchError, ImageError, SlotError, StateError, TrustError
 from ota.updater import DECLINED, NOT_OFFERED, READY, UP_TO_DATE, Updater
 from sim import table
 from sim.chip import SOFT_RESET, HardReset
@@ -119,6 +119,22 @@ def test_unhealthy_application_goes_back(alone):
     assert alone.reset().trees.running.letter == "a"
     assert alone.update().reason == ("rejected by this device", "health check said no")
     assert alone.status()["last"]["outcome"] == "rejected"
+
+
+def test_settling_again_after_going_back_still_says_so(alone):
+    alone.on_tree_trial()
+    assert alone.settle(False) is False
+    assert alone.settle(True) is False
+    assert alone.reset().trees.running.letter == "a"
+
+
+def test_settling_while_an_update_waits_for_the_reset_goes_on(make, own):
+    device = make(content=None, of=own)
+    device.on_tree_trial().settle(False)
+    device.reset()
+    own.release_app("3.0.0", A3)
+    assert device.update().ready
+    assert device.settle(True) is True
 
 
 def test_soft_reset_does_not_end_the_trial(alone):
@@ -366,6 +382,35 @@ def test_what_is_wrong_with_one_does_not_keep_the_other_from_its_updates(make, o
     assert bring(device) != product
     with pytest.raises(ImageError):
         device.update()
+
+
+def test_image_that_is_gone_does_not_keep_the_application_from_its_update(make, own):
+    device = make(of=own)
+    for path in own.repository.rglob("*firmware.bin"):
+        path.unlink()
+    assert bring(device) == "display"
+    with pytest.raises(FetchError):
+        device.update()
+
+
+def test_worn_slot_does_not_keep_the_application_from_its_update(both, monkeypatch):
+    def erase(slot, block):
+        raise SlotError("flash")
+
+    monkeypatch.setattr(type(both.boot.spare), "erase", erase)
+    assert both.update().product == "display"
+
+
+def test_lost_network_is_not_asked_again_for_the_application(both):
+    def spoil(path, data):
+        if path.endswith("firmware.bin"):
+            raise FetchError("connection")
+        return data
+
+    both.source.spoil = spoil
+    with pytest.raises(FetchError):
+        both.update()
+    assert not any("/display/" in path for path, _, _ in both.source.requests)
 
 
 # The range of an application

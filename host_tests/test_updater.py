@@ -578,6 +578,23 @@ def test_forged_ntp_at_2100_does_no_lasting_harm(device):
     assert device.update().ready
 
 
+def test_forged_ntp_does_not_outlast_its_forger(device):
+    needs_clock(device, "2100-01-01T00:00:00Z")
+    with pytest.raises(ClockError):
+        device.update()
+    device.clock.ntp = _after(device.now, days=1)
+    assert device.update().ready
+    assert device.clock.asked == 2
+
+
+def test_clock_that_ntp_has_not_set_is_never_given_away(device):
+    needs_clock(device, device.now, claims="2100-01-01T00:00:00Z")
+    for _ in range(2):
+        with pytest.raises(ClockError):
+            device.update()
+    assert device.clock.asked == 0
+
+
 def test_clock_asks_the_server_of_the_configuration(monkeypatch):
     async def now(host):
         if host == "broken:x":
@@ -1039,6 +1056,17 @@ def test_watch_does_nothing_before_and_between_the_questions(device):
         return await take(watch, 5)
 
     assert run(main())[-1].ready
+
+
+def test_watch_outlives_a_heap_that_was_too_full(device, pauses):
+    def spoil(path, data):
+        device.source.spoil = None
+        raise MemoryError("memory allocation failed")
+
+    device.source.spoil = spoil
+    events = run(take(device.updater.watch(), BLOCKS + 2))
+    assert str(events[0]) == "MemoryError: memory allocation failed"
+    assert events[-1].ready and pauses == [60]
 
 
 def test_watch_turns_trouble_into_events_and_tries_sooner(device, pauses):

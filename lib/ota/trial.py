@@ -34,7 +34,8 @@ async def settle(products, healthy, within_s, log):
     for product in products:
         boot = product.boot
         if boot.switch_pending:
-            return not boot.on_trial  # another image waits for the reset, or this one is given up
+            # Another image waits for the reset, or this one is given up.
+            return not (boot.on_trial or _is_given_up(product))
     trying = [product for product in products if product.boot.on_trial]
     for product in trying:
         product.boot.arm(int(within_s * 1000) + _MARGIN_MS)

@@ -22,7 +22,7 @@ READY = "ready"  # the next hard reset boots the new image, on trial
 DECLINED = "declined"
 NOT_OFFERED = "not offered"
 DOWNLOADING = "downloading"
-TROUBLE = "trouble"  # `watch` only: an OtaError; it tries again by itself
+TROUBLE = "trouble"  # `watch` only: an OtaError or MemoryError; it tries again by itself
 
 _FILE_LIST_MAX = const(65536)  # bytes of an application's list
 _UNSET = const("2025-01-01T00:00:00Z")  # a clock before this was never set: 1970, 2000, 2021
@@ -82,6 +82,8 @@ class Updater:
         self._servers = servers
         self._about = about
         self._busy = False
+        self._told = None  # the last answer of an NTP server, which set the clock
+        self._doubted = None  # the same, once it has contradicted something
         self._booted_at = _UNSET
         for product in products:
             for utc in (product.load()["utc"], product.device.get("utc", "")):
@@ -132,9 +134,10 @@ class Updater:
     def watch(self, every_s=6 * 3600, consent=None, should_continue=None):
         """Check again and again: `async for event in updater.watch(): …`.
 
-        Trouble is an event, not an exception, and is tried again sooner than `every_s` (first
-        after a minute, then doubling). Work goes on only while the loop asks for the next event;
-        who leaves the loop before the device is reset calls `close()` of what was returned here.
+        Trouble (OtaError, MemoryError) is an event, not an exception, and is tried again sooner
+        than `every_s` (first after a minute, then doubling). Work goes on only while the loop asks
+        for the next event; who leaves the loop before the device is reset calls `close()` of what
+        was returned here.
         """
         from ota.watch import Watch
 
@@ -188,6 +191,8 @@ class Updater:
                 try:
                     return await self._bring_one(report, consent, should_continue)
                 except (TrustError, ImageError) as error:
+                    if isinstance(error, ClockError):
+                        self._doubted = self._told
                     # This source lies, or lags behind: another one may have it right.
                     if not self._fetcher.skip():
                         raise
@@ -211,7 +216,9 @@ class Updater:
                 if not answer or answer.kind == UP_TO_DATE:
                     kind = UP_TO_DATE if why.up_to_date else NOT_OFFERED
                     answer = Event(kind, why.args, why.offer, product=product.name)
-            except (TrustError, ImageError) as error:
+            except OtaError as error:
+                if isinstance(error, FetchError) and error.status is None:
+                    raise  # the network is down, for both
                 # What is wrong with one product must not keep the other one from its updates.
                 trouble = trouble or error
         if trouble:
@@ -222,7 +229,9 @@ class Updater:
         """Bring the metadata of all roles up to date. Return what time it is, as a UTC string."""
         certain = self._certain()
         claimed = self._clock.utc()
-        if claimed < certain and self._fetcher.needs_clock:
+        # A clock that was set since by who knows the time is back before that answer.
+        doubtful = self._doubted and claimed >= self._doubted
+        if self._fetcher.needs_clock and (claimed < certain or doubtful):
             claimed = await self._ask_time(certain)
         now = max(claimed, certain)
         await self._follow(self._trust.refresh(certain, now))
@@ -235,10 +244,14 @@ class Updater:
         """Have the clock set, which is behind what is certain. Return what it claims then.
 
         Nobody is asked for the time but for a clock that is surely wrong: whoever can forge the
-        answer could turn a good clock back to when a stolen certificate was valid.
+        answer could turn a good clock back to when a stolen certificate was valid. A clock that
+        was told a time in this way is no better than the next answer: a forged one must not
+        outlast whoever forged it.
         """
         try:
-            await self._clock.ask()
+            if await self._clock.ask():
+                self._told = self._clock.utc()
+                self._doubted = None
         except OtaError as error:
             self._log("no time from the NTP server", error)
         claimed = self._clock.utc()

@@ -62,7 +62,8 @@ class Watch:
                     event = await self._update(self._give, self._consent, self._should_continue)
                     retry_s = _RETRY_S
                     pause_s = self._every_s
-                except OtaError as error:
+                except (OtaError, MemoryError) as error:
+                    # A heap that is too full now must not end the updates, nor the application.
                     event = Event(TROUBLE, error.args, error=error)
                     pause_s = min(retry_s, self._every_s)
                     retry_s = min(retry_s * 2, self._every_s)
