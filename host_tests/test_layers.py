@@ -88,7 +88,10 @@ LAYERS = {
     "lib/ed25519/": {"ours": (), "other": None},
     "tools/": {"ours": (*PURE, "mpota"), "other": None},
     # Records of a device are read by the code that wrote them.
-    "tools/mpota/doctor.py": {"ours": (*PURE, "mpota", "ota.adapters.store"), "other": None},
+    "tools/mpota/doctor.py": {
+        "ours": (*PURE, "mpota", "ota.adapters.store", "ota.__version__"),
+        "other": None,
+    },
 }
 OURS = ("ota", "ota_esp32", "ota_rp2", "ota_ed25519", "mpota")
 FILES = sorted(

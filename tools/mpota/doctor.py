@@ -655,7 +655,7 @@ def _about_library(report: Report, board: Board, config: dict[str, Any]) -> None
         report.wrong("ota answers nonsense", "run mpota provision again")
         return
     version, status, trouble = answer
-    import ota
+    from ota import __version__ as here
 
     text = f"ota {_short(version)}"
     if isinstance(status, dict):
@@ -674,8 +674,8 @@ def _about_library(report: Report, board: Board, config: dict[str, Any]) -> None
     report.facts["ota"] = _short(version)
     if trouble:
         report.wrong(f"ota does not work: {_short(trouble)}", "run mpota provision again")
-    if version != ota.__version__ and not report.found.frozen:
-        report.note(f"this computer has ota {ota.__version__}", "a new release brings it along")
+    if version != here and not report.found.frozen:
+        report.note(f"this computer has ota {here}", "a new release brings it along")
 
 
 _STATUS_WITHOUT_NETWORK = (
