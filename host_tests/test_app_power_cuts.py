@@ -78,7 +78,7 @@ def boot_py(repo, folder, old, new):
 def test_the_sweep_sees_a_try_that_is_not_written_down(sweep, folder, repo, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     boot_py(repo, tmp_path, 'trial = save(tree + "P")', "trial = True")
-    with pytest.raises(AssertionError, match="ready: 2.0.0"):
+    with pytest.raises(AssertionError, match=r"ready: 2\.0\.0"):
         sweep(tmp_path, "fat", "reset")
 
 
