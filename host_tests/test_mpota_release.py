@@ -106,7 +106,7 @@ def test_custom_is_exactly_what_the_specification_says(work):
         "frozen": False,
         "blocks": IMAGE.format("1") + ".blocks",
         "block": 4096,
-        "digest": 32,
+        "digest": 16,
     }
     assert (target.length, target.hashes) == (len(data), {"sha256": sha256(data).hexdigest()})
 
@@ -127,7 +127,7 @@ def test_rollout_custom_is_exactly_what_the_specification_says(work):
 @pytest.mark.parametrize("length", [1, 4095, 4096, 4097, 8192])
 def test_block_list_fills_the_last_block_with_ff(length):
     data = bytes(range(256)) * 32
-    blocks = release.block_list(data[:length])
+    blocks = release.block_list(data[:length], 32)
     assert len(blocks) == -(-length // 4096) * 32
     last = data[:length][len(blocks) // 32 * 4096 - 4096 :]
     assert blocks[-32:] == sha256(last + b"\xff" * (4096 - len(last))).digest()

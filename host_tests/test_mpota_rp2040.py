@@ -125,7 +125,7 @@ def test_custom_is_exactly_what_the_specification_says(work):
             "frozen": True,
             "blocks": target.path + ".blocks",
             "block": 4096,
-            "digest": 32,
+            "digest": 16,
         }
         image = images[number]
         assert (image.address, image.counter) == (rp2040.XIP_BASE + SLOTS[number], 0)

@@ -225,7 +225,7 @@ class _Transport(SerialTransport):  # type: ignore[misc]
         self.serial: Any
         super().__init__(port, baudrate=_BAUD, timeout=_POLL_S)
         if isinstance(getattr(self.serial, "_socket", None), socket.socket):
-            # Short messages go to and fro: each would wait for the other side's next one.
+            # Short messages go both ways: each would wait for the other side's next one.
             self.serial._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.line = _Line(self.serial)
         self.serial = self.line

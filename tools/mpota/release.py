@@ -24,7 +24,7 @@ from mpota.repository import Committed, Repository, check_no_pending
 from mpota.workspace import KNOWN_BOARDS, Board, Workspace, known_board
 
 BLOCK = 4096  # erase unit of every supported flash (SPEC 3)
-DIGEST = 32
+DIGEST = 16  # of SHA-256 in a block list; the bootloader checks the whole image with all of it
 MAX_SEQ = 2**31 - 1
 _OWN = ("mpy", "arch", "firmware", "library")  # what an application's custom may have besides
 
@@ -45,7 +45,7 @@ class Wanted:
     frozen: bool = False
     first: rollout.Change = rollout.NO_CHANGE  # how its rollout starts (solo)
     deltas: int | None = None  # packs: from how many releases before; None: no pack at all
-    digest: int = DIGEST  # bytes of SHA-256 that a list keeps for each block
+    digest: int | None = None  # bytes of SHA-256 that a list keeps for each block
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def prepare_app(repository: Repository, wanted: Wanted, tree: Tree) -> Release:
         todo = f"choose another version, or use --again {wanted.version}"
         raise MpotaError("released already", path, todo)
     app.check_files(tree.files, path)
-    listed = app.file_list(tree.files, wanted.digest)
+    listed = app.file_list(tree.files, wanted.digest or app.DIGEST)
     made = _app_release(repository, wanted, path, app.image(tree.files), listed, tree.custom)
     newest = _newest(repository, wanted)
     if newest and repository.images(wanted.product)[newest].custom["identity"] == made.identity:
@@ -251,7 +251,7 @@ def _app_release(
         "identity": app.identity(listed),
         "blocks": f"{path}/{names.APP_IMAGE}{names.BLOCKS_SUFFIX}",
         "block": app.BLOCK,
-        "digest": wanted.digest,
+        "digest": wanted.digest or app.DIGEST,
         **own,
     }
     return Release(path, (Part(names.APP_IMAGE, image, listed, custom),))
@@ -449,12 +449,12 @@ def _part(
         "frozen": wanted.frozen,
         "blocks": f"{path}/{name}{names.BLOCKS_SUFFIX}",
         "block": BLOCK,
-        "digest": wanted.digest,
+        "digest": wanted.digest or DIGEST,
         **own,
     }
     if wanted.mpy is not None:
         custom["mpy"] = wanted.mpy
-    return Part(name, data, block_list(data, wanted.digest), custom)
+    return Part(name, data, block_list(data, wanted.digest or DIGEST), custom)
 
 
 def _numbers(repository: Repository, wanted: Wanted) -> tuple[int, int]:

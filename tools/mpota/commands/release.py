@@ -107,8 +107,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--digest",
         type=int,
         choices=(16, 32),
-        default=32,
-        help="bytes of SHA-256 for each block in the signed list (%(default)s); see SPEC, Packs",
+        help="bytes of SHA-256 for each block in the signed list (16; for applications 32)",
     )
     common.add_share(parser)
     parser.add_argument("--dry-run", action="store_true", help="check everything, sign nothing")
