@@ -13,7 +13,8 @@ from in_process import Device, clone
 from mpota import verify
 from mpota.repository import open_repository
 from mpota.sources import open_source
-from ota.errors import FetchError
+from ota.adapters import store
+from ota.errors import FetchError, StoreError
 from sim import image
 
 TEXT = "".join(f"{n} = {random.Random(n).random()}\n" for n in range(1900))
@@ -244,3 +245,66 @@ def test_verify_builds_images_from_packs(own):
     assert len(problems()) == 1 and delta in problems()[0]
     files(own, delta)[0].unlink()
     assert "missing" in problems()[0]
+
+
+# An application shares its file system with the heads of packs
+
+
+def application(text):
+    return {"main.py": text, "lib/table.py": TEXT}
+
+
+@pytest.fixture
+def display(tmp_path):
+    made = worlds.World(tmp_path / "repo", 0, app=worlds.APP)
+    made.release_app("1.0.0", application(TEXT))
+    made.release_app("2.0.0", application(TEXT.replace("1000 = ", "999 = ")), deltas=1)
+    device = Device(tmp_path / "device", made, None, app=application(TEXT))
+    yield device
+    device.close()
+
+
+def documents(device, monkeypatch):
+    """List the names of all documents that are made from now on."""
+    made = []
+    create = device.store.create
+    monkeypatch.setattr(device.store, "create", lambda name: made.append(name) or create(name))
+    return made
+
+
+def give(device, monkeypatch, free):
+    monkeypatch.setattr(device.trees.spare, "space", lambda: (4096, free))
+
+
+def test_pack_takes_no_space_that_the_application_needs(display, monkeypatch):
+    give(display, monkeypatch, 0)
+    with pytest.raises(StoreError) as error:
+        display.update()
+    made = documents(display, monkeypatch)
+    needed, free = error.value.args[1:]
+    give(display, monkeypatch, needed - free)
+    assert display.update().ready
+    assert "delta" not in made and "pack" not in made
+    assert display.tree("b")["lib/table.py"] == TEXT
+
+
+def test_pack_of_an_application_is_used_where_there_is_room(display, monkeypatch):
+    made = documents(display, monkeypatch)
+    assert display.update().ready
+    assert "delta" in made and not display.source.blocks
+
+
+def test_head_that_cannot_be_written_is_removed(display, monkeypatch):
+    made = documents(display, monkeypatch)
+    write = store._Document.write
+
+    def full(document, data):
+        if document._name == "delta":
+            write(document, data[:8])
+            raise StoreError("file system", 28)
+        return write(document, data)
+
+    monkeypatch.setattr(store._Document, "write", full)
+    assert display.update().ready
+    assert "delta" in made
+    assert display.store.open("delta") is None

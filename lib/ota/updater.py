@@ -383,7 +383,7 @@ class Updater:
             install = Install(boot.spare, blocks, self._buf, boot.check_image, boot.running)
         for _ in install.scan():
             await asyncio.sleep(0)
-        sources = self._sources(boot, found, blocks)
+        sources = self._sources(boot, found, blocks, install.room)
         try:
             while True:
                 for _ in install.fill():
@@ -404,12 +404,12 @@ class Updater:
         finally:
             await sources.close()
 
-    def _sources(self, boot, found, blocks):
+    def _sources(self, boot, found, blocks, room):
         """Return where missing blocks come from: packs that suit what runs, then the image."""
         from ota.image.sources import OldSlot, Sources
 
         path = "targets/" + found.image.file
-        sources = Sources(self._fetcher, self._store, path, blocks, self._buf, self._log)
+        sources = Sources(self._fetcher, self._store, path, blocks, self._buf, self._log, room)
         base = boot.identity(boot.running) or ""
         delta = found.pack(base[:16]) if base else None
         if delta:

@@ -10,6 +10,7 @@ little is not kept.
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -189,7 +190,10 @@ def _jobs(repository: Repository, release: Release, part: Part, wanted: Wanted) 
 def _pack(jobs: Sequence[_Job]) -> list[bytes | None]:
     if sum(len(job.part.image) for job in jobs if job.old) < _ALONE:
         return [_encode(job) for job in jobs]
-    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
+    # Never a fork: the threads that numpy has once it was used here do not live on in one, and who
+    # waits for them there waits for ever.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(len(jobs), os.cpu_count() or 1), mp_context=fresh) as pool:
         return list(pool.map(_encode, jobs))
 
 

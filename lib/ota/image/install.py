@@ -20,6 +20,8 @@ from ota.errors import ImageError, SlotError
 
 
 class Install:
+    room = None  # a slot takes nothing of the file system
+
     def __init__(self, slot, blocks, buf, check_image, running=None):
         """`buf`: a writable memoryview of one block. `check_image(head, length)`: see ports.Boot.
         `running`: a slot whose image may have blocks in common; it is only read.

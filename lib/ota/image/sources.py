@@ -15,6 +15,7 @@ from ota.errors import FetchError, ImageError, SlotError, StoreError
 
 _BAD_MAX = const(8)  # each costs a request to another source and one to come back
 _SKIP_MAX = const(4096)  # to read on so far is cheaper than a request
+_UNIT = const(4096)  # of a file system: what a document takes more than its length, at most
 
 
 class OldSlot:
@@ -40,14 +41,18 @@ class _Source:
 
 
 class Sources:
-    def __init__(self, fetcher, store, image, blocks, buf, log):
-        """`image`: path of the raw image. `buf`: the block buffer, in which blocks come to be."""
+    def __init__(self, fetcher, store, image, blocks, buf, log, room=None):
+        """`image`: path of the raw image. `buf`: the block buffer, in which blocks come to be.
+
+        `room`: bytes of the file system that the heads of packs may take; None: no matter.
+        """
         self._fetcher = fetcher
         self._store = store
         self._image = image
         self._blocks = blocks
         self._buf = buf
         self._log = log
+        self._room = room
         self._packs = []
         self._body = None
         self._path = self._inflater = None
@@ -125,6 +130,11 @@ class Sources:
         header = self._buf[:HEADER]
         await self._read(header)
         size = head_size(header)
+        if self._room is not None:
+            # What the image itself needs was checked before, and is still to be written.
+            self._room -= size + _UNIT
+            if self._room < 0:
+                raise StoreError("no space for a pack", size)
         file = self._store.create(source.document)
         try:
             file.write(header)
@@ -150,7 +160,7 @@ class Sources:
         self._packs.remove(source)
         if source.file:
             source.file.close()
-            self._store.remove(source.document)
+        self._store.remove(source.document)  # if it could not be written, too
 
     async def _stand(self, path, begin, need, end):
         """Have byte `begin` of a file come next. A new request goes up to `end`; None: to its end.

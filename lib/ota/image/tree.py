@@ -221,6 +221,7 @@ class TreeInstall:
         if blocks.length > tree.size or blocks.block_size > len(buf):
             raise ImageError("application does not fit", blocks.length, tree.size)
         self.left = blocks.count  # blocks that the tree does not hold yet, as far as is known
+        self.room = 0  # bytes that others may take of the file system, known after `scan`
         self._tree = tree
         self._blocks = blocks
         self._buf = buf
@@ -276,8 +277,10 @@ class TreeInstall:
                     given += (held + unit - 1) // unit
             yield
         needed = (needed + small // unit * 2) * unit
-        if not self._is_done and needed > free + given * unit:
-            raise StoreError("no space", needed, free + given * unit)
+        free += given * unit
+        self.room = free - needed
+        if not self._is_done and needed > free:
+            raise StoreError("no space", needed, free)
 
     def fill(self):
         """Generator: do all that can be done without the next missing block, a bit for each step.
