@@ -18,22 +18,24 @@ starts first into `sys.path`. A tree without `.ota-list` is never started. The r
 import binascii
 import os
 import sys
-from errno import ENOENT
+from errno import EACCES, ENOENT
 from hashlib import sha256
 
 from ota import const
 from ota.adapters.store import Store
 from ota.errors import ImageError, StateError, StoreError
-from ota.image.tree import LIST, Content, FileList
+from ota.image.tree import LIST, Content, FileList, path_of
 
 _LETTERS = const("ab")
 _TOTAL_MAX = const(1 << 24)  # no application is longer
+_LENGTH_MAX = const(0x1FFFFFFF)  # no file is longer; text, read as a length of FAT, is
 # How much a cut may lose of an open file. On LittleFS a flush costs a block, so they are few; on
 # FAT it costs two sectors, and a cut loses for good the clusters that were not flushed.
 _FLUSH = const(32768)
 _FLUSH_SMALL = const(4096)  # where allocation units are smaller than that
 _PIECE = const(128)
 _FOLDER = const(0x4000)  # of a file's mode
+_ASIDE_MAX = const(10)  # folders that cannot be removed, in one other
 _ENOTDIR = const(20)  # MicroPython's errno has no name for it
 
 
@@ -101,17 +103,28 @@ class Tree:
         return -1 if found is None else -2 if found[0] & _FOLDER else found[6]
 
     def names(self):
-        """Generator of (name, length) of all that is here; a folder comes after what is in it."""
+        """Generator of (name, length) of all that is here; a folder comes after what is in it.
+
+        Only names that a release can have. A folder of FAT that was growing when the power failed
+        has what some old file held in it, read as names; none of them is ever touched, for what
+        such a name calls its content belongs to others, the running application perhaps.
+        """
         self.flush()
         folders = [""]
         for folder in folders:  # which grows meanwhile
-            for name in self._do(_if_there, os.listdir, self._path(folder[:-1])) or ():
-                name = folder + name
-                length = self.length(name)
-                if length == -2:
+            path = self._path(folder[:-1]).encode()
+            for name in self._do(_if_there, os.listdir, path) or ():
+                name = folder.encode() + name
+                if name != LIST.encode() and not path_of(name):
+                    continue
+                name = name.decode()
+                found = self._do(_if_there, os.stat, self._path(name))
+                if found is None or found[6] > _LENGTH_MAX:
+                    continue
+                if found[0] & _FOLDER:
                     folders.append(name + "/")
                 else:
-                    yield name, length
+                    yield name, found[6]
         for folder in reversed(folders[1:]):
             yield folder[:-1], -2
 
@@ -137,6 +150,8 @@ class Tree:
             path = self._path(name)
             if not at:
                 self._make_folders(path)
+                if self.length(name) == -2:
+                    self._set_aside(path)
             self._file = self._do(open, path, "r+b" if at else "wb")
             self._name = name
             self._at = self._do(self._file.seek, at)
@@ -153,10 +168,14 @@ class Tree:
             self._do(file.close)
 
     def remove(self, name):
-        """Remove a file or an empty folder."""
+        """Remove a file or an empty folder. One of FAT with names that are none stays."""
         is_folder = self.length(name) == -2
         self._boot.check_writable(self)
-        self._do(_if_there, os.rmdir if is_folder else os.remove, self._path(name))
+        try:
+            self._do(_if_there, os.rmdir if is_folder else os.remove, self._path(name))
+        except StoreError as error:
+            if not is_folder or error.args[-1] != EACCES:
+                raise
 
     def erase(self, block):
         """Make this tree one that is never started."""
@@ -178,6 +197,14 @@ class Tree:
                 pass  # it is there; any other reason shows again when the file is opened
             at = path.find("/", at + 1)
 
+    def _set_aside(self, path):
+        """Give a folder that cannot be removed a name that no release has."""
+        top = path.rpartition("/")[0] + "/.ota-"
+        for number in range(_ASIDE_MAX):
+            if self._do(_if_there, os.stat, top + str(number)) is None:
+                self._do(os.rename, path, top + str(number))
+                return
+
     def _statvfs(self):
         path = self.path
         while path:
@@ -192,8 +219,6 @@ class Tree:
             return function(*args)
         except OSError as error:
             raise StoreError("file system", self.letter, error.errno)
-        except UnicodeError:  # a folder of FAT that was growing when the power failed
-            raise StoreError("folder with names that are none", self.letter)
 
 
 class Boot:

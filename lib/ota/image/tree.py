@@ -86,7 +86,7 @@ class FileList:
             sha.update(head)
             name = bytearray(head[0])
             self._take(name, sha)
-            path = _text(name)
+            path = path_of(name)
             if path is None or path <= before:
                 raise ImageError("file list with a wrong path", len(self._starts))
             steps = path.split("/")
@@ -426,7 +426,7 @@ class Content:
             done += len(piece)
 
 
-def _text(name):
+def path_of(name):
     """Return the path, or None if it is none that a list may have."""
     text = ""
     if not 0 < len(name) <= _PATH_MAX:
