@@ -244,8 +244,36 @@ def test_odd_files_are_pointed_out(tmp_path, mpy_cross):
     folder = put_files(tmp_path, {"main.py": "1", "boot.py": "1", "a.py": "1", "a.mpy": code})
     said = build(folder).warnings
     assert (
-        len(said) == 2 and "boot.py will not be run" in said[0] and "a.mpy will not be" in said[1]
+        len(said) == 3 and "boot.py will not be run" in said[0] and "a.mpy will not be" in said[1]
     )
+
+
+def test_application_that_never_settles_is_pointed_out(tmp_path):
+    silent = put_files(tmp_path / "one", {"main.py": "1", "notes.txt": "settle"})
+    assert [text for text in build(silent).warnings if "calls settle" in text]
+    good = {"main.py": "import work", "work.py": "import ota\nota.settle(lambda: True)\n"}
+    assert build(put_files(tmp_path / "two", good)).warnings == []
+
+
+@pytest.mark.parametrize("name", ["ota-repo", "lib/keep"])
+def test_private_keys_of_a_working_folder_stay_at_home(tmp_path, name):
+    folder = put_files(tmp_path / "app", {"main.py": "1"})
+    make(folder / name)
+    found = app.collect(folder)
+    assert list(found.files) == ["main.py"] and found.ignored == [f"{name}/"]
+
+
+def test_working_folder_is_no_application(tmp_path):
+    put_files(make(tmp_path / "r").folder, {"main.py": "1"})
+    with pytest.raises(MpotaError, match="working folder, with private keys"):
+        app.collect(tmp_path / "r")
+
+
+def test_private_key_in_an_application_is_pointed_out(tmp_path):
+    key = "-----BEGIN EC PRIVATE KEY-----\n"
+    folder = put_files(tmp_path, {"main.py": "'settle'", "client.key": key})
+    (said,) = build(folder).warnings
+    assert "client.key is a private key" in said
 
 
 # What it is compiled from and to
@@ -306,7 +334,7 @@ def test_native_code_has_to_be_for_every_board(tmp_path, mpy_cross):
 
 
 def test_library_travels_compiled_with_the_boards_verifier(tmp_path):
-    folder = put_files(tmp_path, {"main.py": "1"})
+    folder = put_files(tmp_path, {"main.py": "'settle'"})
     built = build(folder)
     assert {"lib/ota/__init__.mpy", "lib/ota/image/tree.mpy"} <= set(built.files)
     assert built.files["lib/ota_ed25519.mpy"] == library.verifier("armv6m").read_bytes()
@@ -324,7 +352,7 @@ def test_library_travels_compiled_with_the_boards_verifier(tmp_path):
     ],
 )
 def test_library_without_a_verifier_is_pointed_out(tmp_path, archs, words):
-    built = build(put_files(tmp_path, {"main.py": "1"}), archs)
+    built = build(put_files(tmp_path, {"main.py": "'settle'"}), archs)
     assert "lib/ota_ed25519.mpy" not in built.files
     assert ("arch" in built.custom) is (archs == ["armv7emdp"])  # other native parts it can have
     assert [words in said for said in built.warnings] == [True]
@@ -346,7 +374,7 @@ def test_library_of_ones_own_or_none_is_left_at_that(tmp_path, mpy_cross):
 
 def test_without_mpy_cross_all_goes_as_source(tmp_path, monkeypatch):
     monkeypatch.setattr(mpycross, "find", lambda: None)
-    folder = put_files(tmp_path, {"main.py": "def f(:"})
+    folder = put_files(tmp_path, {"main.py": "def settle(:"})
     built = build(folder)
     assert "lib/ota/__init__.py" in built.files
     assert [("not checked" in s, "as source" in s) for s in built.warnings] == [

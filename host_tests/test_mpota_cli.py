@@ -185,6 +185,10 @@ def test_json_has_percentages_as_people_write_them(here, capsys, text, number):
         "rollout 9",
         "publish www --repo absent",
         "publish ota-repo/repository",
+        "publish ota-repo",
+        "publish ota-repo/keys",
+        "publish . --serve",
+        "init --repo other --passphrase-file app.bin",
         "provision device --url http://plain/ --ca ca.pem",
         "provision device --url https://h/ --ca app.bin",
         "verify absent",
@@ -219,6 +223,8 @@ def test_failure_is_exit_1_and_one_line_with_what_to_do(here, line, capsys):
         "rollout --group a --no-groups",
         "publish --cert a.pem",
         "publish --serve --dry-run",
+        "publish --serve --port 65536",
+        "publish --serve --port -1",
         "provision device --url https://h/",
         "provision device --trial 0",
         "provision device --trial -1",
@@ -373,6 +379,17 @@ def test_passphrase_from_a_file(here):
 def test_nobody_to_ask_is_exit_1_and_leaves_nothing(here, capsys):
     assert cli.main(["init", "--repo", "fresh"]) == 1
     assert "MPOTA_PASSPHRASE" in capsys.readouterr().err and not (here / "fresh").exists()
+
+
+def test_person_who_does_not_answer_is_one_line(here, monkeypatch, capsys):
+    def getpass(prompt):
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("getpass.getpass", getpass)
+    assert cli.main(["init", "--repo", "fresh"]) == 1
+    assert capsys.readouterr().err == "mpota: interrupted: init; run it again\n"
+    assert not (here / "fresh").exists()
 
 
 def test_person_types_a_new_passphrase_twice_and_an_old_one_once(here, monkeypatch):

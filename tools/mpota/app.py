@@ -23,6 +23,7 @@ from typing import Any
 
 from mpota import library, mpycross
 from mpota.errors import MpotaError
+from mpota.workspace import SETTINGS
 
 BLOCK = 4096
 DIGEST = 32
@@ -32,6 +33,7 @@ MAX_FILES = 1000
 MAX_DEPTH = 8
 MAX_TOTAL = 16 << 20
 
+_PRIVATE = re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 _STEP = re.compile(r"[A-Za-z0-9._-]+")
 _LEFTOVERS = re.compile(
     r"\..*|__pycache__|.*\.pyc|.*\.pyo|.*~|#.*#|.*\.sw[op]|.*\.bak|.*\.orig|.*\.tmp"
@@ -119,10 +121,20 @@ def _check_root(files: Mapping[str, bytes], folder: Path) -> list[str]:
         odd.append(
             f"{folder / 'boot.py'} will not be run: devices keep the boot.py of mpota provision"
         )
-    for path in files:
+    for path, data in files.items():
         if path.endswith(".mpy") and f"{path[:-4]}.py" in files:
             odd.append(f"{folder / path} will not be used: MicroPython prefers the .py beside it")
+        if _PRIVATE.search(data):
+            odd.append(f"{folder / path} is a private key: whoever reads the server will have it")
+    if not any(b"settle" in data for path, data in files.items() if _is_code(path)):
+        todo = "a device will try it, and go back to what it runs"
+        odd.append(f"nothing in {folder} calls settle: {todo}")
     return odd
+
+
+def _is_code(path: str) -> bool:
+    """Tell whether this may be a module of the application, not of its own copy of the library."""
+    return path.endswith((".py", ".mpy")) and not path.startswith("lib/ota/")
 
 
 def _check_mpy(files: Mapping[str, bytes], folder: Path, archs: set[str]) -> None:
@@ -199,6 +211,9 @@ def collect(folder: Path) -> Collected:
     """Read an application's folder, without what editors, Python and systems leave behind."""
     if not folder.is_dir():
         raise MpotaError("not a folder", folder, "name the application's folder")
+    if (folder / SETTINGS).is_file():
+        todo = "put the application into a folder of its own"
+        raise MpotaError("a working folder, with private keys", folder, todo)
     files: dict[str, bytes] = {}
     ignored: list[str] = []
     for path in _walk(folder, folder, ignored):
@@ -216,6 +231,8 @@ def _walk(folder: Path, top: Path, ignored: list[str]) -> Iterator[Path]:
         name = path.relative_to(top).as_posix()
         if _LEFTOVERS.fullmatch(path.name):
             ignored.append(f"{name}/" if path.is_dir() and not path.is_symlink() else name)
+        elif path.is_dir() and (path / SETTINGS).is_file():
+            ignored.append(f"{name}/")  # a working folder, with its private keys
         elif path.is_dir():
             if path.is_symlink():  # it may lead round in a circle, or out of what was meant
                 raise MpotaError("link to a folder", path, "put the folder itself there")

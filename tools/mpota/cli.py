@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(
             args, MpotaError(what, error.filename or args.verb, "correct that, try again")
         )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):  # Ctrl-D where something is asked
         return _fail(args, MpotaError("interrupted", args.verb, "run it again"))
     return 0
 

@@ -50,6 +50,7 @@ def publish(
     workspace = repository.workspace
     if destination.resolve() == workspace.metadata.parent.resolve():
         raise MpotaError("destination is the working copy", destination, "choose another folder")
+    _check_private(workspace, destination)
     files.check_folder(destination)
     timestamp = repository.documents()["timestamp"].signed
     new = _plan_targets(repository) + _plan_metadata(workspace, repository)
@@ -73,6 +74,15 @@ def publish(
         _write(path, data, dry_run)
         written.append(relative)
     return Published(destination, timestamp.version, written)
+
+
+def _check_private(workspace: Workspace, destination: Path) -> None:
+    """Refuse to put what everybody may read among what nobody else may."""
+    top, there = workspace.folder.resolve(), destination.resolve()
+    private = {top / name for name in ("keys", "pending", "tls")}
+    if there == top or private & {there, *there.parents}:
+        todo = "choose another folder"
+        raise MpotaError("destination is where private keys are", destination, todo)
 
 
 def prune(

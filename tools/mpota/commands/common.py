@@ -7,6 +7,7 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -141,6 +142,13 @@ def days(text: str) -> int:
     return int(text)
 
 
+def port(text: str) -> int:
+    """argparse type: a TCP port; 0 is any that is free."""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"not a port, 1 to 65535: {text}")
+    return int(text)
+
+
 class Passphrases:
     """Where passphrases come from: a file, the environment, or a person at the terminal."""
 
@@ -155,6 +163,8 @@ class Passphrases:
                 lines = self._file.read_text().splitlines()
             except OSError as error:
                 raise MpotaError("cannot read", self._file, error.strerror or "") from error
+            except UnicodeDecodeError as error:
+                raise MpotaError("not text", self._file, "save it as UTF-8") from error
             if not lines or not lines[0]:
                 raise MpotaError("no passphrase in", self._file, "put it into the first line")
             return lines[0]

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     serve = parser.add_argument_group("development server")
     serve.add_argument("--serve", action="store_true", help="serve it over HTTPS until Ctrl-C")
     serve.add_argument("--host", metavar="ADDRESS", default="0.0.0.0", help="(%(default)s)")
-    serve.add_argument("--port", metavar="N", type=int, default=8443, help="(%(default)s)")
+    serve.add_argument("--port", metavar="N", type=common.port, default=8443, help="(%(default)s)")
     serve.add_argument(
         "--name",
         metavar="HOST",
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     from mpota import names, publish
-    from mpota.errors import UsageError
+    from mpota.errors import MpotaError, UsageError
     from mpota.repository import open_repository
     from mpota.workspace import open_workspace
 
@@ -70,6 +70,9 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError("--serve and --dry-run contradict each other")
     workspace = open_workspace(common.folder(args))
     destination = args.destination or workspace.public
+    if args.serve and destination.resolve() in workspace.folder.resolve().parents:
+        what, todo = "private keys would be served", "choose a folder without the working folder"
+        raise MpotaError(what, destination, todo)
     with workspace.lock():
         repository = open_repository(workspace)
         done = publish.publish(repository, destination, flat=args.flat, dry_run=args.dry_run)

@@ -5,7 +5,8 @@ IMAGE is a firmware: micropython.bin, or a combined firmware.bin, from which the
 taken; for an RP2040 the two links of a build, firmware-a.bin and firmware-b.bin.
 
 A folder is an application: all its files but those that editors, Python and systems leave behind
-(-v lists them), and the device library, unless the folder has its own lib/ota.
+and a working folder of mpota (-v lists them), and the device library, unless the folder has its
+own lib/ota.
 
 What a device would refuse is refused here, before anything is signed. The rollout is for everybody
 unless --percent says otherwise.
