@@ -226,11 +226,14 @@ class Demo:
         public.rename(yesterday)
         honest.rename(public)
 
-        self.show.title("An attacker on the server: one flipped bit in the image")
+        self.show.title("An attacker on the server: no delta, and one flipped bit in the image")
         images = public.glob("targets/**/*.firmware.bin")
         newest = max(images, key=lambda path: path.stat().st_ctime)
         content = newest.read_bytes()
         newest.write_bytes(content[:300000] + bytes([content[300000] ^ 1]) + content[300001:])
+        packs = {path: path.read_bytes() for path in newest.parent.glob("*.pack")}
+        for path in packs:
+            path.unlink()
         self.until("ImageError: block is not what was signed 73")
         self.check(True, "the block is refused before its flash is touched")
         self.expect_runs("2.0.0", slot="ota_1")
@@ -241,7 +244,8 @@ class Demo:
         self.until("FetchError: certificate")
         self.check(True, "the server is refused")
         self.stop_server()
-        newest.write_bytes(content)
+        for path, whole in {newest: content, **packs}.items():
+            path.write_bytes(whole)
 
     def honest_again(self) -> None:
         self.show.title("The honest server is back: 5.0.0 arrives, without anybody's help")
