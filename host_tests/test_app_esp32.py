@@ -65,9 +65,10 @@ def device(provisioned, micropython, run_micropython, tmp_path):
     """device(end of the new main.py, more files): a Supervisor."""
     folder, files = provisioned
 
-    def make(ends, more=()):
+    def make(ends, more=(), old=OLD):
         content = tmp_path / "content"
         shutil.copytree(folder, content)
+        app_world.write_tree(content / "ota-app/a", {**files, "main.py": old.encode()})
         new = {**files, "main.py": NEW.format(ends).encode(), **dict(more)}
         app_world.write_tree(content / "ota-app/b", new)
         rows = (*table.FACTORY_4M[:3], (table.DATA, 0x81, 0x200000, 0x100000, "vfs"))
@@ -112,6 +113,17 @@ def test_bad_application_goes_back(device, ends, kind):
     found, said = lives(device(ends), OVER)
     assert found == ["reset", "soft", "soft", "soft", kind, "idle"]
     assert said[-1] == OVER
+
+
+@pytest.mark.slow
+def test_sleep_instead_of_the_reset_does_not_waste_the_try(device):
+    supervisor = device(
+        "boot.confirm(); print('kept'); machine.deepsleep(1)",
+        old=OLD.replace("machine.reset()", "machine.deepsleep(1)"),
+    )
+    found = [supervisor.boot() for _ in range(6)]
+    assert [each.kind for each in found] == ["sleep", "reset", "soft", "soft", "soft", "sleep"]
+    assert "kept" in found[-1].lines
 
 
 @pytest.mark.slow

@@ -60,6 +60,8 @@ def boot():
     other = "b" if tree == "a" else "a"
     trial = state == "P" and soft
     if state == "N" and not soft:
+        if sys.platform == "esp32" and machine.reset_cause() == machine.DEEPSLEEP_RESET:
+            machine.reset()  # to wake from a sleep ends a trial: this one begins with a reset
         micropython.kbd_intr(-1)  # from here to main.py: Ctrl-C must not end what has not begun
         trial = save(tree + "P")
         if trial and sys.platform in ("esp32", "rp2"):
