@@ -28,8 +28,9 @@ async def main():
     work = asyncio.create_task(blink())
 
     # 3. Look for releases, now and then. The download goes on while your tasks run; trouble with
-    #    the network is an event like others, and it tries again by itself.
-    async for event in updater.watch(every_s=15 * 60):
+    #    the network is an event like others, and it tries again by itself. This application only
+    #    waits for yours, so it looks each minute; yours may do with every few hours.
+    async for event in updater.watch(every_s=60):
         print(event)
         if event.ready:
             break

@@ -41,6 +41,8 @@ async def keep(file="/ota-state/wifi.json"):
                 if station.isconnected():
                     print("Wi-Fi: connected,", station.ifconfig()[0])
                     break
+            else:
+                print("Wi-Fi: no connection to", known["ssid"], station.status())
         await asyncio.sleep(_PAUSE_S)
 
 
