@@ -16,7 +16,8 @@ import ota.trial as trial
 import world as worlds
 from in_process import Device, build, clone
 from mpota.repository import open_repository
-from ota.errors import FetchError, ImageError, SlotError, StateError, TrustError
+from ota.adapters import appdir
+from ota.errors import FetchError, ImageError, SlotError, StateError, StoreError, TrustError
 from ota.updater import DECLINED, NOT_OFFERED, READY, UP_TO_DATE, Updater
 from sim import table
 from sim.chip import SOFT_RESET, HardReset
@@ -201,6 +202,20 @@ def test_cut_between_the_trial_and_the_switch(alone):
     alone.reset()
     assert alone.trees.running.letter == "a" and not alone.trees.switch_pending
     assert bring(alone) == "display"
+
+
+def test_switch_that_cannot_be_written_is_no_try(alone, monkeypatch):
+    def save(boot, tree, letter):
+        raise StoreError("file system", 28)
+
+    alone.store.save("tree", b"aV")
+    with monkeypatch.context() as broken:
+        broken.setattr(appdir.Boot, "_save", save)
+        for _ in range(3):
+            with pytest.raises(StoreError):
+                alone.update()
+    assert alone.update().ready
+    assert alone.application.load()["trial"]["tries"] == 1
 
 
 def test_flipped_bit_in_an_application_is_refused(alone):

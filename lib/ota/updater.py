@@ -538,6 +538,11 @@ def _switch(product, found):
         state.reject(memory, identity, found.attempt, "the bootloader would refuse it")
         product.save(memory)
         raise
+    except OtaError:
+        if not boot.switch_pending:
+            memory["trial"]["tries"] = tries  # nothing was tried
+            product.save(memory)
+        raise
 
 
 async def _answer(answer):
