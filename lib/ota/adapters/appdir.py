@@ -29,10 +29,8 @@ from ota.image.tree import LIST, Content, FileList, path_of
 _LETTERS = const("ab")
 _TOTAL_MAX = const(1 << 24)  # no application is longer
 _LENGTH_MAX = const(0x1FFFFFFF)  # no file is longer; text, read as a length of FAT, is
-# How much a cut may lose of an open file. On LittleFS a flush costs a block, so they are few; on
-# FAT it costs two sectors, and a cut loses for good the clusters that were not flushed.
+# How much a cut may lose of an open file: on LittleFS a flush costs a block, so they are few.
 _FLUSH = const(32768)
-_FLUSH_SMALL = const(4096)  # where allocation units are smaller than that
 _PIECE = const(128)
 _FOLDER = const(0x4000)  # of a file's mode
 _ASIDE_MAX = const(10)  # folders that cannot be removed, in one other
@@ -51,7 +49,6 @@ class Tree:
         self._name = None  # of the open file
         self._file = None
         self._at = None  # where it is written next; None: it is open for reading
-        self._flush_every = _FLUSH
 
     @property
     def size(self):
@@ -61,7 +58,6 @@ class Tree:
     def space(self):
         """Return (bytes of an allocation unit, bytes that are free)."""
         found = self._statvfs()
-        self._flush_every = _FLUSH if found[1] >= _FLUSH_SMALL else _FLUSH_SMALL
         return found[1], found[1] * found[3]
 
     def identity(self):
@@ -142,7 +138,7 @@ class Tree:
     def write(self, name, at, data):
         """Write at offset `at` of a file: 0 begins it anew, with its folders. May leave it open.
 
-        A cut loses what was written since `flush`, or the last 32 KiB, on FAT 4.
+        A cut loses what was written since `flush`, or the last 32 KiB.
         """
         if self._name != name or self._at != at:
             self.flush()
@@ -157,7 +153,9 @@ class Tree:
             self._at = self._do(self._file.seek, at)
         self._do(self._file.write, data)
         self._at = at + len(data)
-        if at // self._flush_every != self._at // self._flush_every:
+        # FAT notes where a file begins when it is first flushed: what it has until then a cut
+        # loses for good. What comes later hangs on that, and goes with the file.
+        if not at or at // _FLUSH != self._at // _FLUSH:
             self._do(self._file.flush)
 
     def flush(self):
