@@ -338,6 +338,13 @@ def test_provision_that_keeps_other_than_asked_is_exit_1_and_says_what_is_in_for
     assert "looks at https://new.example.com/\n" in capsys.readouterr().out
 
 
+def test_time_server_that_stays_against_ones_wish_is_exit_1(here, capsys):
+    assert cli.main([*GOOD["provision"].split(), "--ntp", "pool.ntp.org"]) == 0
+    assert cli.main(["provision", "device", "--ntp", "none"]) == 1
+    assert "ntp stayed as before" in capsys.readouterr().err
+    assert cli.main(["provision", "device", "--ntp", "pool.ntp.org"]) == 0
+
+
 def test_provision_again_without_options_brings_the_library_up_to_date(here, capsys):
     assert cli.main(GOOD["provision"].split()) == 0
     capsys.readouterr()

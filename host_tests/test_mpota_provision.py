@@ -426,8 +426,16 @@ def test_doing_it_again_at_a_cable_changes_nothing(here, desk, capsys):
     before = everything(desk)
     capsys.readouterr()
     assert run(desk) == 0
-    assert "changed 0 files" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "changed 0 files" in out and "no --wifi" in out
     assert everything(desk) == before
+
+
+def test_network_that_a_board_knows_is_not_asked_for(here, desk, capsys):
+    with board.connect(desk.port) as there:
+        there.write("/ota-state/wifi.json", b"{}")
+    assert run(desk) == 0
+    assert "no --wifi" not in capsys.readouterr().out
 
 
 def test_files_of_the_user_on_a_board_are_kept(here, desk, capsys):

@@ -260,7 +260,8 @@ def _provision(
         what = f"{', '.join(unmet)} stayed as before"
         raise MpotaError(what, f"{place.name}/{provision.STATE}", "--force replaces it", facts)
     if found and not args.dry_run:
-        lines += _next(args, app_product is not None, found, wifi is not None)
+        has_wifi = wifi is not None or place.exists(provision.WIFI)
+        lines += _next(args, app_product is not None, found, has_wifi)
     common.show(args, facts, lines)
 
 
@@ -373,7 +374,7 @@ def _given(args: argparse.Namespace) -> list[str]:
         "board": args.board,
         "channel": args.channel != common.CHANNEL,
         "urls": args.url,
-        "ntp": args.ntp is not None and args.ntp != "none",
+        "ntp": args.ntp is not None,
         "groups": args.group,
         "trial_s": args.trial != _TRIAL_S,
     }
