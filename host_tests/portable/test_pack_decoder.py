@@ -5,6 +5,7 @@
 random records come out as has to be the same on every Python there is (`RANDOM`).
 """
 
+import asyncio
 import binascii
 import unittest
 from hashlib import sha256
@@ -12,7 +13,9 @@ from io import BytesIO
 
 import ota.image.pack as pack
 import ota.image.pack_plain as plain
-from ota.errors import ImageError
+from ota.errors import FetchError, ImageError
+from ota.image.sources import Sources
+from ram_store import RamStore
 from vectors import pack_rules as rules
 
 try:
@@ -22,7 +25,7 @@ except Exception:  # noqa: BLE001  (CPython, and ports without the compiler)
 
 LOOPS = ("add", "jumps", "move", "thumb", "xtensa")
 SEEDS = 40  # rounds of random records; host_tests/test_pack_device.py makes more of them
-RANDOM = "8b07741e44bb60bc"
+RANDOM = "168bae6623125c91"
 GUARD = 64
 # What follows in a stream is not looked at: the digest judges.
 UNREAD = {"deflated, too long": b"\xaa\xbb\xcc\xdd", "deflated, a bomb": b"aaaa"}
@@ -216,6 +219,78 @@ class TestBounds(unittest.TestCase):
                 inflater.start(stored(good))
                 inflater.readinto(out)
                 self.assertEqual(bytes(out), good)
+
+    def test_output_that_a_bad_record_left_behind_is_dropped(self):
+        """Of a pack that stops inside a match, the other one must not suffer."""
+        bad = b"\1" + unhex("4a4c1c1e0000")  # 200 x "a"
+        good = b"\1" + unhex("4a4a220e0000")
+        packs = {"targets/v/bad": bad, "targets/v/good": good}
+        for name in packs:
+            packs[name] = rules.pack_of(packs[name], 0, 40, 0)
+        taken = []
+
+        def put(block):
+            if bytes(buf[:40]) != b"b" * 40:
+                raise ImageError("block is not what was signed", block)
+            taken.append(block)
+
+        buf = memoryview(bytearray(4096))
+        found = Sources(Files(packs), RamStore(), "targets/v/raw", List(40), buf, lambda *_: None)
+        for name in sorted(packs):
+            found.add(name)
+        asyncio.run(found.bring(0, 1, put))
+        self.assertEqual(taken, [0])
+
+    def test_record_longer_than_its_block_is_refused(self):
+        """Or small files would cost 4 KB each."""
+        packed = b"\0\0\0\xff\xff" * 9 + stored(b"abcd")
+        data = rules.pack_of(b"\1" + packed, 0, 4, 0)
+        made = pack.Pack(BytesIO(data), List(4), memoryview(bytearray(4096)))
+        self.assertRaises(ImageError, made.size, 0)
+
+    def test_span_of_a_run_from_each_of_its_blocks(self):
+        class Three(List):
+            count = 3
+
+            def start(self, block):
+                return 2 * block
+
+            def content(self, block):
+                return 2
+
+        index = rules.varint(7) * 3
+        head = b"OTP1"
+        for value in (40 + len(index), 3, 6, 0):
+            head += rules.number(value, 4)
+        data = head + bytes(20) + index + b"\0ab\0cd\0ef"
+        at = 40 + len(index)
+        made = pack.Pack(BytesIO(data), Three(6), memoryview(bytearray(4096)))
+        for block, stop in ((0, 3), (1, 3), (1, 2), (0, 1), (2, 3), (0, 2), (0, 3)):
+            self.assertEqual(made.span(block, stop), (at + 3 * block, at + 3 * stop))
+            self.assertEqual(made.size(block), 3)
+
+
+class Files:
+    """A fetcher of what is in a dict."""
+
+    def __init__(self, files):
+        self._files = files
+
+    async def open(self, path, start=0, end=None):
+        if path not in self._files:
+            raise FetchError("absent", 404)
+        return Body(self._files[path][start:end])
+
+
+class Body:
+    def __init__(self, data):
+        self._file = BytesIO(data)
+
+    async def readinto(self, buf):
+        return self._file.readinto(buf)
+
+    async def close(self):
+        pass
 
 
 class Dice:

@@ -41,6 +41,27 @@ RULES = (
         (0, 0, 8),
         "ffffff0f01000010",
     ),
+    # Before the first segment there is no code, but words there are.
+    (
+        "thumb before a segment",
+        1,
+        "0400001000f000f8",
+        ((8, A | 1),),
+        THUMB,
+        ((A, 0x20),),
+        (0, 0, 8),
+        "2400001000f000f8",
+    ),
+    (
+        "xtensa before a segment",
+        2,
+        "04000d4005000000",
+        ((8, X | 1),),
+        XTENSA,
+        ((X, 0x20),),
+        (0, 0, 8),
+        "24000d4005000000",
+    ),
     # Words with the top bit set are not addresses.
     (
         "word beyond the map",

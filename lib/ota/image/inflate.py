@@ -43,6 +43,10 @@ class Inflater:
         if not self._out:
             self._out = DeflateIO(file, RAW, _WBITS)
 
+    def drop(self):
+        """Forget the state: a stream that was not right may have left output behind."""
+        self._out = None
+
     def readinto(self, out):
         """Fill `out`, which is not empty. Raises ImageError: the stream is damaged, or ends."""
         inflater = self._out

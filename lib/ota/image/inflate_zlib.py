@@ -14,6 +14,9 @@ class Inflater:
         self._zlib = zlib.decompressobj(-_WBITS)
         self._data = bytes(data)
 
+    def drop(self):
+        """Do nothing: each stream has a state of its own."""
+
     def readinto(self, out):
         """Fill `out`, which is not empty. Raises ImageError: the stream is damaged, or ends."""
         try:

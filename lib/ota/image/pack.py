@@ -120,21 +120,30 @@ class Pack:
         at = HEADER + 8 * (olds + news) + packed
         self._first = [at, 0, 0, self._end, 0, 0]
         self._cursor = self._first[:]
+        self._stop = self._stop_at = 0
 
     def span(self, block, stop):
         """Return where the records of `block` begin and that of `stop` - 1 ends, in the pack."""
         self._seek(block)
         begin = self._cursor[_OFFSET]
-        kept = self._cursor[:]
-        self._seek(stop - 1)
-        end = self._cursor[_OFFSET] + self._cursor[_SIZE]
-        self._cursor = kept
-        return begin, end
+        if stop != self._stop:  # it is the same for all blocks of a run
+            kept = self._cursor[:]
+            self._seek(stop - 1)
+            self._stop = stop
+            self._stop_at = self._cursor[_OFFSET] + self._cursor[_SIZE]
+            self._cursor = kept
+        return begin, self._stop_at
 
     def size(self, block):
-        """Return the length of the record of `block`, 0 if there is none."""
+        """Return the length of the record of `block`, 0 if there is none.
+
+        Raises ImageError when it is longer than what it stands for.
+        """
         self._seek(block)
-        return self._cursor[_SIZE]
+        size = self._cursor[_SIZE]
+        if size > 1 + self._blocks.content(block):
+            raise ImageError("length of a record", size)
+        return size
 
     def build(self, block, buf, kind=-1, length=0):
         """Put the content of `block` at the beginning of `buf`, a memoryview of a whole block.
@@ -277,9 +286,6 @@ class Pack:
         low, high, a, code = self._was
         if not low <= old < high:
             self._was = low, high, a, code = _segment(self._olds, old)
-        if code < 0:
-            self._copy_plain(old, out, pos, count)
-            return
         low, high, b, _ = self._now
         if not low <= new < high:
             self._now = low, high, b, _ = _segment(self._news, new)
@@ -353,7 +359,7 @@ class Pack:
     def _relate(self, start, out):
         """Make absolute jumps relative to where they are."""
         _, _, b, code = _segment(self._news, start)
-        if code < 1 or not self._arch:
+        if not code or not self._arch:
             raise ImageError("jumps where no code is", start)
         b += start
         if self._arch == _THUMB:
@@ -470,8 +476,8 @@ def _zigzag(byte):
 
 
 def _segment(segments, offset):
-    """Return (from, to, address - offset, 1 if it is code, -1 if none) of an offset's segment."""
-    low, by, code = 0, 0, -1
+    """Return (from, to, address - offset, 1 if it is code) of an offset's segment."""
+    low = by = code = 0
     for begin, address, flag in segments:
         if offset < begin:
             return low, begin, by, code

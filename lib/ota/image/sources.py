@@ -152,12 +152,15 @@ class Sources:
 
     def _blame(self, source, error):
         self._log("record of no use", error)
+        source.pack.inflater.drop()
         source.bad += 1
         if source.bad > _BAD_MAX:
             self._give_up(source)
 
     def _give_up(self, source):
         self._packs.remove(source)
+        if source.pack:
+            source.pack.inflater.drop()
         if source.file:
             source.file.close()
         self._store.remove(source.document)  # if it could not be written, too
