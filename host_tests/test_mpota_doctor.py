@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """`mpota doctor`: what is wrong with a board, in words; also when its `ota` is broken."""
 
+import base64
+import contextlib
 import json
+import random
 import shutil
 import struct
 from datetime import timedelta
@@ -9,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 import cable
-from mpota import board, cli, devtls, doctor, setup
+from mpota import board, cli, devtls, doctor, probe, setup
 from mpota_world import NOW
 from sim import table
 from sim.chip import PENDING, VALID, Board, entry
@@ -76,13 +79,17 @@ def test_healthy_board_is_exit_0_and_goes_on_afterwards(desk, capsys):
 
 
 def test_it_reads_and_writes_nothing(here, desk, capsys):
-    with board.connect(desk.port) as there:
-        place = doctor.provision.Cable(there)
-        before = {path: place.read(path) for path in place.walk("") if "/host" not in path}
+    def everything():
+        with board.connect(desk.port) as there:
+            paths = there.walk("/", 0)
+            for folder in ("/lib", "/ota-app", "/ota-state"):
+                paths += there.walk(folder, 9)
+            return {path: there.read(path) for path in paths}
+
+    before = everything()
     ask(desk, capsys)
-    with board.connect(desk.port) as there:
-        place = doctor.provision.Cable(there)
-        after = {path: place.read(path) for path in place.walk("") if "/host" not in path}
+    after = everything()
+    assert "/boot.py" in before and "/ota-state/config.json" in before
     assert before == after
 
 
@@ -218,3 +225,100 @@ def test_slots_are_read(tmp_path, here, micropython, capsys, first, what):
 def test_a_folder_is_no_board(here, capsys):
     assert cli.main(["doctor", "device"]) == 2
     assert "not a board at a cable" in capsys.readouterr().err
+
+
+# A board that is not what it seems
+
+
+class Liar(board.Board):
+    """Answers each question with something of a wrong type, wrong size, or that steers screens."""
+
+    def __init__(self, seed):
+        super().__init__(None, "port")
+        self._dice = random.Random(seed)
+
+    def soft_reset(self):
+        pass
+
+    def resume(self):
+        pass
+
+    def run(self, source, **limits):
+        if "tell(" in source:
+            return f"\x02{spell(self._answer(source))}\x03"
+        content = base64.b64encode(self._content(source)).decode()
+        return "\x02" if self._dice.random() < 0.3 else content + ",\x03"
+
+    def _answer(self, source):
+        dice = self._dice
+        if source.endswith(probe._SOURCE) and dice.random() < 0.97:
+            facts = {
+                "version": (1, 25, 0),
+                "platform": dice.choice(["esp32", "rp2"]),
+                "esp32": ("ota_0", "ota_1", 5, 2, 0),
+                "rp2": ("A", "B", 5, 2, 0),
+                "space": (1, 1),
+            }
+            for key in (*facts, "machine", "build", "mpy", "path", "heap", "fs", "clock"):
+                if dice.random() < 0.06:
+                    facts[key] = self._lie()
+            return {**facts, "name": "micropython"}
+        if "ilistdir" in source and dice.random() < 0.98:
+            names = "config.json ca.der trust.0 tree.0 update.0 ota x\x1b[2J.py x\x1b[2J.mpy"
+            return [(name, dice.choice([None, 5, 7, 7, 7, 7, 7, 7, 7])) for name in names.split()]
+        return self._lie()
+
+    def _content(self, source):
+        urls = self._dice.choice([["https://a/"], ["https://\x1b[2J/"], [5], 5])
+        config = {"app": "\x1b[2J", "board": 5, "urls": urls, "ca": "ca.der"}
+        return self._dice.choice(
+            [b"\xff" * 40, json.dumps(config).encode(), b"\5a\x1b[2J\1\0\0\0"]
+        )
+
+    def _lie(self):
+        return self._dice.choice(LIES)
+
+
+HUGE = int("f" * 6000, 16)
+LIES = [None, True, -1, 1.5, "\x1b[2J\n", b"", [], [5], [("a",)], (1, 2), (1, 2, 3, 4)]
+LIES += [{}, {(1, 2): 3}, {1}, 1j, HUGE, [HUGE], (HUGE, HUGE), {"a": {"b": HUGE}}]
+
+
+def spell(value):
+    """Write a value as Python does, with integers of any length."""
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{spell(k)}:{spell(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, (tuple, list)):
+        text = "".join(spell(item) + "," for item in value)
+        return f"({text})" if isinstance(value, tuple) else f"[{text}]"
+    return hex(value) if type(value) is int else repr(value)
+
+
+def test_lying_board_is_judged_or_refused_in_printable_lines(monkeypatch, capsys, soak):
+    judged = 0
+    for seed in range(20_000 if soak else 150):
+
+        @contextlib.contextmanager
+        def connect(port, seed=seed):
+            yield Liar(seed)
+
+        monkeypatch.setattr(board, "connect", connect)
+        for words in (), ("--json",):
+            assert cli.main(["doctor", "socket://", *words]) in (0, 1), seed
+            out, err = capsys.readouterr()
+            judged += "to do" in err
+            assert all(line.isprintable() for line in (out + err).split("\n")), seed
+            if words:
+                json.loads(out)
+    assert judged > 30
+
+
+def test_file_system_without_an_end_is_left(monkeypatch):
+    class Endless(Liar):
+        def _answer(self, source):
+            return [("x", None), ("y", None), ("z", 5)]
+
+    there = Endless(0)
+    with pytest.raises(board.BoardError, match="too many files"):
+        there.walk("/lib", 100)
+    assert there.walk("/lib", 1) == ["/lib/x/z", "/lib/y/z", "/lib/z"]

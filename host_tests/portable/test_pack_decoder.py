@@ -225,8 +225,7 @@ class TestBounds(unittest.TestCase):
         bad = b"\1" + unhex("4a4c1c1e0000")  # 200 x "a"
         good = b"\1" + unhex("4a4a220e0000")
         packs = {"targets/v/bad": bad, "targets/v/good": good}
-        for name in packs:
-            packs[name] = rules.pack_of(packs[name], 0, 40, 0)
+        packs = {name: rules.pack_of(record, 0, 40, 0) for name, record in packs.items()}
         taken = []
 
         def put(block):

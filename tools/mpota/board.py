@@ -52,6 +52,8 @@ _PIECE = 1024  # bytes of a file in one snippet: as source it takes 1.4 KB of th
 _SERVED_MAX = 240  # bytes of a mounted file in one answer: a UART's ring buffer holds 256
 _OPEN_MAX = 16  # files that a board may have open in a mounted folder
 _PATH_MAX = 512
+_NUMBER_END = 1 << 64
+_NAMES_MAX = 4000  # below one folder
 _PART = "/.mpota-part"
 
 
@@ -523,9 +525,12 @@ class Board:
         text = self.run(head + source, **limits)
         found = re.search("\x02([^\x02\x03]*)\x03", text)
         try:
-            return ast.literal_eval(found[1]) if found else None
+            value = ast.literal_eval(found[1]) if found else None
+            if _is_plain(value):
+                return value
         except (ValueError, SyntaxError, RecursionError, MemoryError):
-            raise BoardError("the board answers nonsense", self.name, _AGAIN) from None
+            pass
+        raise BoardError("the board answers nonsense", self.name, _AGAIN)
 
     @contextlib.contextmanager
     def _edge(self) -> Iterator[None]:
@@ -549,8 +554,8 @@ class Board:
         for at in range(0, len(names), 16):
             answer = self.ask(_HASH + f"tell([h(p) for p in {names[at : at + 16]!r}])")
             for name, fact in zip(names[at : at + 16], _list(answer), strict=False):
-                if isinstance(fact, tuple) and len(fact) == 2:
-                    found[name] = File(int(fact[0]), str(fact[1]))
+                if isinstance(fact, tuple) and len(fact) == 2 and isinstance(fact[0], int):
+                    found[name] = File(fact[0], str(fact[1]))
         return found
 
     def read(self, path: str, limit: int = 64 << 10) -> bytes | None:
@@ -588,7 +593,33 @@ class Board:
             "except OSError:\n pass\n"
             "tell(l)"
         )
-        return {str(name): size for name, size in _list(self.ask(source))}
+        found: dict[str, int | None] = {}
+        for entry in _list(self.ask(source)):
+            if not isinstance(entry, tuple) or len(entry) != 2:
+                raise BoardError("the board answers nonsense", self.name, _AGAIN)
+            name, size = entry
+            found[str(name)] = size if isinstance(size, int) else None
+        return found
+
+    def walk(self, folder: str, depth: int) -> list[str]:
+        """Return the paths of all files below a folder, through so many folders.
+
+        Raises BoardError rather than follow a damaged file system for ever.
+        """
+        found = []
+        folders = [(folder.rstrip("/"), depth)]
+        names = 0
+        while folders:
+            parent, depth = folders.pop()
+            for name, size in sorted(self.listdir(parent or "/").items()):
+                names += 1
+                if names > _NAMES_MAX:
+                    raise BoardError("too many files on the board", folder, "remove some")
+                if size is not None:
+                    found.append(f"{parent}/{name}")
+                elif depth:
+                    folders.append((f"{parent}/{name}", depth - 1))
+        return sorted(found)
 
     def write(self, path: str, data: bytes) -> None:
         """Make `path` hold `data`: before, the old content; after, the new; never a mixture."""
@@ -672,3 +703,14 @@ def _text(data: bytes) -> str:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value is of what boards answer: what can be shown, and written as JSON."""
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(value[key]) for key in value)
+    if isinstance(value, int):
+        return abs(value) < _NUMBER_END
+    return value is None or isinstance(value, (str, bytes, float))

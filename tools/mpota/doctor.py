@@ -190,7 +190,7 @@ def _about_files(report: Report, board: Board) -> None:
     if ".mpota-part" in root:
         report.note("an earlier mpota was interrupted", "run mpota provision again")
     for folder in ("", "/lib"):
-        inside = _walk(board, folder, 0 if not folder else _DEPTH)
+        inside = board.walk(folder, 0 if not folder else _DEPTH)
         for twin in _twins(inside):
             report.wrong(
                 f"{twin}.py and {twin}.mpy are both there: MicroPython takes the .py",
@@ -201,17 +201,6 @@ def _about_files(report: Report, board: Board) -> None:
             f"/lib/ota is not used: ota {report.found.frozen} is frozen in the firmware",
             "remove it, to save space: mpremote rm -r :/lib/ota",
         )
-
-
-def _walk(board: Board, folder: str, depth: int) -> list[str]:
-    found = []
-    for name, size in sorted(board.listdir(folder or "/").items())[:_FILES_MAX]:
-        path = f"{folder}/{name}"
-        if size is not None:
-            found.append(path)
-        elif depth:
-            found += _walk(board, path, depth - 1)
-    return found[:_FILES_MAX]
 
 
 def _twins(paths: list[str]) -> list[str]:
@@ -487,7 +476,7 @@ def _about_trees(
             f"the application of tree {letter} is not whole", "reset the board, then mpota push"
         )
     report.say(f"application: tree {letter} runs; whole trees: {' '.join(sorted(lists))}")
-    inside = _walk(board, _TREES[letter], _DEPTH)
+    inside = board.walk(_TREES[letter], _DEPTH)
     for twin in _twins(inside):
         report.wrong(f"{twin}.py and {twin}.mpy are both there", "release without one of them")
     if "ota" in board.listdir("/lib") and f"{_TREES[letter]}/lib/ota" in _folders(inside):

@@ -188,7 +188,7 @@ def probe(board: Board) -> Found:
         fs_size=space[0] if len(space) == 2 else 0,
         fs_free=space[1] if len(space) == 2 else 0,
         clock=_numbers(facts.get("clock")),
-        path=tuple(str(one)[:_TEXT] for one in facts.get("path") or () if isinstance(one, str)),
+        path=tuple(one[:_TEXT] for one in _items(facts.get("path")) if isinstance(one, str)),
         loaded_from=_text(facts, "loaded") or None,
     )
 
@@ -202,7 +202,7 @@ def board_name(build: str, machine: str, platform: str) -> str:
 
 def _chip(facts: dict[str, Any], platform: str, machine: str, arch: str) -> str:
     if platform == "esp32":
-        found = _numbers((facts.get("esp32") or (0,) * 5)[4:5])
+        found = _numbers(_items(facts.get("esp32"))[4:5])
         from_text = re.search(r"ESP32-?([A-Z]\d+)?$", machine)
         if facts.get("esp32"):
             return esp32.CHIPS.get(found[0], "") if found else ""
@@ -239,6 +239,8 @@ def _number(value: object) -> int:
 
 
 def _numbers(value: object) -> tuple[int, ...]:
-    if not isinstance(value, (tuple, list)):
-        return ()
-    return tuple(one for one in value if isinstance(one, int))
+    return tuple(one for one in _items(value) if isinstance(one, int))
+
+
+def _items(value: object) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (tuple, list)) else ()

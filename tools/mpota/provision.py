@@ -159,15 +159,8 @@ class Cable:
         found = self._board.files("/" + path for path in paths)
         return {path[1:]: file.sha256 for path, file in found.items()}
 
-    def walk(self, folder: str, depth: int = _DEPTH) -> list[str]:
-        found = []
-        for name, size in sorted(self._board.listdir("/" + folder).items()):
-            path = f"{folder}/{name}"
-            if size is not None:
-                found.append(path)
-            elif depth:
-                found += self.walk(path, depth - 1)
-        return found
+    def walk(self, folder: str) -> list[str]:
+        return [path[1:] for path in self._board.walk(f"/{folder}", _DEPTH)]
 
     def exists(self, path: str) -> bool:
         parent, _, name = path.rpartition("/")
