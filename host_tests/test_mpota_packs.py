@@ -2,13 +2,14 @@
 """`mpota release` makes packs: from which releases, for which images, and which are kept."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 import pack_world
 import world as worlds
 from in_process import Device
-from mpota import publish, verify
+from mpota import publish, release, verify
 from mpota.repository import open_repository
 from mpota.sources import open_source
 
@@ -94,3 +95,16 @@ def test_deltas_of_applications_cross_files_that_moved(tmp_path):
     path = folder / image_of(world, "display", "2.0.0").custom["packs"][delta.base[:16]]
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
     assert len(problems(world)) == 1
+
+
+@pytest.mark.parametrize("packs", [["x"], 5, {"": 5}, {"": "../../../mpota.json"}, {"": ".x"}])
+def test_verify_takes_no_names_that_a_device_would_not(world, monkeypatch, packs):
+    make = release._part
+    monkeypatch.setattr(
+        release,
+        "_part",
+        lambda *a: replace(part := make(*a), custom={**part.custom, "packs": packs}),
+    )
+    world.release("1.0.0", pack_world.related(20_000)["v1"])
+    (problem,) = problems(world)
+    assert "devices would not ask for" in problem

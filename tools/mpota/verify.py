@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from mpota.rollout import EVERYBODY, percent
 from mpota.sources import Source
 
 _CHUNK = 4096
+_PACK = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,95}")  # as ota.offer has it
 _ANY_SLOT = 1 << 31  # this computer has no slot that an image could be too long for
 
 
@@ -251,7 +253,12 @@ def _check_files(device: _Device, source: Source, image: Any) -> str:
 
 def _check_packs(device: _Device, source: Source, image: Any, listed: bytes) -> str:
     """Build an image from each of its packs; return what is wrong with one of them, or ""."""
-    for base, name in (image.custom.get("packs") or {}).items():
+    named = image.custom.get("packs", {})
+    if not isinstance(named, dict):
+        return "packs that devices would not ask for"
+    for base, name in named.items():
+        if not isinstance(name, str) or not _PACK.fullmatch(name):
+            return "packs that devices would not ask for"
         folder = image.path.rpartition("/")[0]
         body = source.open(f"targets/{folder}/{name}")
         if body is None:
