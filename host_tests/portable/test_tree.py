@@ -90,6 +90,8 @@ class MemoryTree:
         return "".join(["%02x" % c for c in sha256(self.files[LIST]).digest()])
 
     def length(self, path):
+        if not path:
+            return -2 if self.files else -1
         return -2 if path in self.folders else len(self.files[path]) if path in self.files else -1
 
     def names(self):
@@ -387,9 +389,16 @@ class TestTreeInstall(unittest.TestCase):
             self.assertTrue(error.args[1] > error.args[2])
             self.assertEqual(tree.log, [])
         # What is there already, and what will go, needs no space.
-        tree = MemoryTree(dict(FILES, **{"lib/a.py": b"other"}), free=9 * BLOCK).seal()
+        tree = MemoryTree(dict(FILES, **{"lib/a.py": b"other"}), free=15 * BLOCK).seal()
         self.install(tree, FILES)
-        tree = MemoryTree({"stale": bytes(40 * BLOCK)}, free=0).seal()
+        # What began with little more than enough goes on with a little less after a power cut.
+        for free, sealed in ((9, True), (9, False)):
+            tree = MemoryTree(dict(FILES, **{"lib/a.py": b"other"}), free=free * BLOCK)
+            if sealed:
+                self.assertRaises(StoreError, self.install, tree.seal(), FILES)
+            else:
+                self.install(tree, FILES)
+        tree = MemoryTree({"stale": bytes(46 * BLOCK)}, free=0).seal()
         self.install(tree, FILES)
 
     def test_what_reads_back_differently(self):

@@ -57,8 +57,9 @@ class Tree:
 
     def space(self):
         """Return (bytes of an allocation unit, bytes that are free)."""
-        found = self._statvfs()
-        return found[1], found[1] * found[3]
+        unit, blocks, free = self._statvfs()[1:4]
+        # LittleFS as MicroPython counts it: folders twice, so a full one has less than none.
+        return unit, unit * free if 0 <= free <= blocks else 0
 
     def identity(self):
         """Return SHA-256 of `.ota-list` in hex, or None: there is no whole application here."""

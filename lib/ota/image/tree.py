@@ -37,6 +37,10 @@ _LETTERS = const("abcdefghijklmnopqrstuvwxyz0123456789._-")
 
 # What a file system keeps free for its own work: LittleFS writes anew before it gives up the old.
 _RESERVE = const(6)  # allocation units
+# A folder of LittleFS; its `statvfs` in MicroPython counts each twice.
+_FOLDER_UNITS = const(4)
+# What is left over when an install begins, for the power cuts on its way: so what began ends.
+_SLACK = const(24576)  # bytes
 _FOLDER = const(-2)  # Tree.length of a folder
 
 
@@ -239,9 +243,15 @@ class TreeInstall:
         """
         blocks, tree = self._blocks, self._tree
         self.left = 0
-        self._is_done = blocks.identity == tree.identity()
+        sealed = tree.identity()
+        self._is_done = blocks.identity == sealed
         unit, free = tree.space()
         needed = _RESERVE + _units(blocks.listed, unit)
+        has_folder = tree.length("") == _FOLDER
+        if sealed or not has_folder:
+            needed += (_SLACK + unit - 1) // unit
+        if not has_folder:
+            needed += _FOLDER_UNITS
         small = 0  # bytes that share allocation units: names, and files too small for one
         folders = []
         for file in range(blocks.files):
@@ -263,7 +273,7 @@ class TreeInstall:
             steps = path.split("/")
             for end in range(1, len(steps)):
                 if steps[:end] != folders[:end] and tree.length("/".join(steps[:end])) != _FOLDER:
-                    needed += 2
+                    needed += _FOLDER_UNITS
             folders = steps[:-1]
             if held != size or kept < stop:
                 self._is_done = False
