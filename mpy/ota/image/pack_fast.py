@@ -29,11 +29,20 @@ def add(out, to: int, literal: int, old, start: int, count: int):
 
 
 @micropython.viper
-def thumb(out, window, where, a: int, b: int, code: int, map):
-    pos = int(where[0])
-    count = int(where[1])
-    begin = int(where[2])
-    end = int(where[3]) - begin
+def thumb(
+    out,
+    pos: int,
+    count: int,
+    window,
+    begin: int,
+    end: int,
+    skip: int,
+    a: int,
+    b: int,
+    code: int,
+    map,
+):
+    end -= begin
     p = ptr32(int(ptr8(window)) + begin)
     q = ptr32(int(ptr8(window)) + 512)
     m = ptr32(map)
@@ -63,7 +72,7 @@ def thumb(out, window, where, a: int, b: int, code: int, map):
                 h[i + 1] = 0xF800 | v & 0x7FF
             i += 1
     to = ptr8(out)
-    begin = 512 + int(where[4])
+    begin = 512 + skip
     p8 = ptr8(window)
     i = 0
     while i < count:
