@@ -28,8 +28,8 @@ class Slot:
     def __init__(self):
         self._memory = memoryview(bytearray(_SLOT))
 
-    def readinto(self, block, buf):
-        at = block * _BLOCK
+    def readinto(self, block, buf, offset=0):
+        at = block * _BLOCK + offset
         buf[:] = self._memory[at : at + len(buf)]
 
     def erase(self, block):
@@ -48,7 +48,9 @@ class Boot:
     chip = "esp32"
     device_id = b"\x24\x0a\xc4\x00\x00\x01"
     image_name = "firmware.bin"
-    root_floor = 0
+    slot = None
+    counter = root_floor = seq_floor = 0
+    boot_keys = lacks = None
     on_trial = False
     switch_pending = False
     length = 0
@@ -64,6 +66,9 @@ class Boot:
         self.length = length
 
     def raise_root_floor(self, version):
+        pass
+
+    def raise_seq_floor(self, seq):
         pass
 
     def try_next(self, slot):

@@ -132,11 +132,12 @@ def _source(rom, name):
         return None
 
 
-def _run(rom, name, scope):
+def _run(rom, name, scope, report):
     """Run a start script; return whether the next one may run."""
     source = _source(rom, name)
     if source is None:
         return True
+    report("interrupt", 3)  # each script can be interrupted, whatever the one before has said
     try:
         exec(compile(source, name, "exec"), scope)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the interpreter's own
@@ -178,9 +179,9 @@ def _start(board, flash, options, report):
     try:
         report("started", 1)
         if own:
-            _run(rom, "_boot.py", scope)
-        if _run(rom, "boot.py", scope) and repl != "raw":
-            _run(rom, "main.py", scope)
+            _run(rom, "_boot.py", scope, report)
+        if _run(rom, "boot.py", scope, report) and repl != "raw":
+            _run(rom, "main.py", scope, report)
     except KeyboardInterrupt:  # between the two
         pass
     while repl:

@@ -341,8 +341,8 @@ def _world(folder: Path, releases: int, length: int) -> Any:
     """A repository with so many releases, published one after the other; the last one counts."""
     made = world.World(folder, SLOT)
     for number in range(1, releases):
-        made.release(f"0.{number}.0", image.build(version=str(number)))
-    made.release("1.0.0", image.build(length=length, version="new"))
+        made.release(f"0.{number}.0", image.build(version=str(number)), frozen=True)
+    made.release("1.0.0", image.build(length=length, version="new"), frozen=True)
     return made
 
 
