@@ -31,12 +31,13 @@ _FEED_MS = const(1000)
 _LONGEST_MS = const(1 << 28)  # three days: what ticks can tell apart, with room
 
 _base = _RP2350 if "RP2350" in getattr(sys.implementation, "_machine", "") else _RP2040
+_load = _base + _LOAD  # made once: a number of this size takes heap, and an interrupt has none
 _trial = None  # the _Trial that this interpreter feeds
 
 
 def feed():
     """Give the watchdog its longest time, whoever armed it. Does nothing if nobody did."""
-    machine.mem32[_base + _LOAD] = _LONGEST
+    machine.mem32[_load] = _LONGEST
 
 
 def arm(ms):
