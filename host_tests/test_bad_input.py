@@ -29,7 +29,7 @@ import ota.adapters.http as http
 
 class Impatient(http.Http):
     def __init__(self, urls, **more):
-        super().__init__(urls, timeout_s=1, tries=2, **more)
+        super().__init__(urls, **dict(more, timeout_s=1, tries=2))
 
 http.Http = Impatient
 
@@ -395,7 +395,7 @@ HANGS = {
     "in the head of the timestamp": ("timestamp.json", b"HTTP/1.1 200 OK\r\nContent-Le"),
     "after the head of the timestamp": ("timestamp.json", b""),
     "in the image metadata": ("img-thermo.json", 300),
-    "in the block list": (".blocks", 33),
+    "in the block list": (".blocks", 9),
     "in the image": ("firmware.bin", 5000),
 }
 
