@@ -20,7 +20,7 @@ def library(tmp_path_factory, repo, mpy_cross):
     for source in (repo / "lib").rglob("*.py"):
         out = folder / source.relative_to(repo / "lib").with_suffix(".mpy")
         out.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run([mpy_cross, "-O3", "-o", out, source], check=True)
+        subprocess.run([mpy_cross, "-O3", "-march=x86", "-o", out, source], check=True)
     return folder
 
 

@@ -69,6 +69,7 @@ class Machine:
     """The modules `machine`, `micropython` and `time`."""
 
     SOFT_RESET = _SOFT_RESET
+    DEEPSLEEP_RESET = 4
 
     def __init__(self):
         self.cause = 1
