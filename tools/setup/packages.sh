@@ -32,6 +32,7 @@ every_target() {
     has patch || want patch
     has xz || want xz-utils
     PATH=$PATH:/usr/sbin has nginx || want nginx-light    # the server that tests speak to
+    has openssl || want openssl
     "${PYTHON:-python3}" -c 'import ensurepip, venv' 2>/dev/null || want python3-venv
     if [ -z "${MICROPYTHON:-}" ] && [ -z "${MPY_DIR:-}" ]; then
         has dpkg-source || want dpkg-dev
